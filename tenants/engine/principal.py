@@ -1,0 +1,36 @@
+"""Principal: who is calling the gateway and what this key may do."""
+
+from __future__ import annotations
+
+from fnmatch import fnmatchcase
+
+import msgspec
+
+
+class Principal(msgspec.Struct, frozen=True, kw_only=True):
+    """One gateway key as the data plane knows it; the digest is the look-up key and is not repeated here.
+
+    `expires_at_s` is seconds since the epoch; `state` is `active`, `disabled` or `revoked`.
+    """
+
+    tenant_id: str
+    key_id: str
+    key_slug: str
+    state: str = "active"
+    expires_at_s: float | None = None
+    models: tuple[str, ...] = ("*",)
+    channels: tuple[str, ...] = ("*",)
+    tags: dict[str, str] = {}
+
+    def may_use_model(self, name: str) -> bool:
+        """Whether the key's allow-list of globs admits this model name."""
+        return _admits(self.models, name)
+
+    def may_use_channel(self, slug: str) -> bool:
+        """Whether the key's allow-list of globs admits this channel."""
+        return _admits(self.channels, slug)
+
+
+def _admits(globs: tuple[str, ...], name: str) -> bool:
+    # "*" is what nearly every key has; it must not cost a pattern match per request.
+    return globs == ("*",) or any(fnmatchcase(name, glob) for glob in globs)
