@@ -1,0 +1,70 @@
+"""RequestRecord: what one gateway request leaves behind, whatever its end."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+#: answered: whole answer delivered · failed: no upstream could answer · refused: Routex said no before asking one ·
+#: cut: the upstream broke after the commit point · gone: the client left first
+Outcome = Literal["answered", "failed", "refused", "cut", "gone"]
+
+
+class Usage(msgspec.Struct, frozen=True, kw_only=True):
+    """Tokens as one answer reports them. Input includes cached input; output includes reasoning."""
+
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cache_read_tokens: int = 0
+    cache_write_tokens: int = 0
+    reasoning_tokens: int = 0
+
+
+class AttemptRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """One try at one channel, or a channel passed over; `reason` is a stable word, `detail` a sentence."""
+
+    channel: str
+    credential: str = ""
+    model: str = ""
+    status: int | None = None
+    reason: str = "ok"
+    detail: str = ""
+    duration_ms: float = 0.0
+
+
+class RequestRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """One row of the request log. Times are microseconds since the epoch (`_us`) or durations (`_ms`)."""
+
+    id: str
+    tenant_id: str
+    key_id: str = ""
+    session_id: str = ""
+    client_request_id: str = ""
+    operation: str = ""
+    client_format: str = ""
+    upstream_format: str = ""
+    asked_model: str = ""
+    public_model: str = ""
+    upstream_model: str = ""
+    reported_model: str = ""
+    channel_id: str = ""
+    channel_slug: str = ""
+    provider: str = ""
+    attempts: tuple[AttemptRecord, ...] = ()
+    is_stream: bool = False
+    status: int = 0
+    outcome: Outcome = "answered"
+    error_code: str = ""
+    error_message: str = ""
+    usage: Usage | None = None
+    started_us: int
+    finished_us: int
+    queue_ms: float = 0.0
+    connect_ms: float = 0.0
+    first_token_ms: float | None = None
+    total_ms: float = 0.0
+    request_bytes: int = 0
+    response_bytes: int = 0
+    client_address: str = ""
+    user_agent: str = ""

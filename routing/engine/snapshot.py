@@ -1,0 +1,180 @@
+"""Snapshot: one tenant's whole routing configuration, immutable, with a version."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+
+import msgspec
+
+from channels_app.engine.provider import Provider, Timeouts
+
+
+class CredentialSpec(msgspec.Struct, frozen=True):
+    """A credential as it lies in the snapshot table: sealed."""
+
+    slug: str
+    sealed: str
+
+
+class ModelSpec(msgspec.Struct, frozen=True):
+    """A model as clients name it and as the upstream names it. A public name may be a glob."""
+
+    name: str
+    upstream: str
+
+
+class ChannelSpec(msgspec.Struct, frozen=True, kw_only=True):
+    """A channel in a compiled document."""
+
+    id: str
+    slug: str
+    provider: str
+    base_url: str
+    format: str = ""
+    credentials: tuple[CredentialSpec, ...] = ()
+    models: tuple[ModelSpec, ...] = ()
+    priority: int = 0
+    weight: int = 1
+    is_enabled: bool = True
+    connect_s: float = 5.0
+    first_byte_s: float = 60.0
+    idle_s: float = 60.0
+    total_s: float = 600.0
+    region: str = ""
+    tags: tuple[str, ...] = ()
+
+
+class PolicySpec(msgspec.Struct, frozen=True, kw_only=True):
+    """How a tenant's requests are tried."""
+
+    strategy: str = "priority"
+    attempts: int = 3
+    breaker_failures: int = 5
+    breaker_open_s: float = 60.0
+    has_cooldown: bool = True
+
+
+class TenantDocument(msgspec.Struct, frozen=True, kw_only=True):
+    """What the control plane compiles and the gateways load: plain data, credentials still sealed."""
+
+    version: int
+    tenant_id: str
+    slug: str
+    name: str = ""
+    is_suspended: bool = False
+    suspended_reason: str = ""
+    private_upstreams: tuple[str, ...] = ()
+    channels: tuple[ChannelSpec, ...] = ()
+    aliases: dict[str, str] = {}
+    fallbacks: dict[str, tuple[str, ...]] = {}
+    policy: PolicySpec = PolicySpec()
+
+
+_encoder = msgspec.json.Encoder()
+_decoder = msgspec.json.Decoder(TenantDocument)
+
+
+def encode_document(document: TenantDocument) -> bytes:
+    """Return the bytes that are stored for the gateways."""
+    return _encoder.encode(document)
+
+
+def decode_document(body: bytes) -> TenantDocument:
+    """Return the document of stored bytes; raises msgspec.ValidationError when they are not one."""
+    return _decoder.decode(body)
+
+
+@dataclass(frozen=True, slots=True)
+class Credential:
+    """A credential ready to use; `secret` is kept out of every repr."""
+
+    slug: str
+    secret: str
+
+    def __repr__(self) -> str:
+        return f"Credential({self.slug!r})"
+
+
+@dataclass(frozen=True, slots=True)
+class Channel:
+    """A channel ready to use."""
+
+    spec: ChannelSpec
+    provider: Provider
+    credentials: tuple[Credential, ...]
+    timeouts: Timeouts
+
+    def serves(self, operation: str) -> bool:
+        """Whether this channel answers the operation in the client's own format."""
+        return self.provider.offers(operation) and self.spec.format in {"", operation.partition(":")[0]}
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """One way to serve a model: a channel and the model's name there."""
+
+    channel: Channel
+    public_model: str
+    upstream_model: str
+
+
+class Snapshot:
+    """A tenant's configuration with what every request looks up prepared."""
+
+    def __init__(self, document: TenantDocument, channels: Iterable[Channel]) -> None:
+        self.document = document
+        self.channels = {channel.spec.slug: channel for channel in channels}
+        self._exact: dict[str, tuple[Candidate, ...]] = {}
+        self._globs: list[tuple[str, Candidate]] = []
+        found: dict[str, list[Candidate]] = {}
+        for channel in self.channels.values():
+            for model in channel.spec.models:
+                candidate = Candidate(channel, model.name, model.upstream)
+                if any(mark in model.name for mark in "*?["):
+                    self._globs.append((model.name, candidate))
+                else:
+                    found.setdefault(model.name, []).append(candidate)
+        self._exact = {name: tuple(candidates) for name, candidates in found.items()}
+
+    @property
+    def models(self) -> list[str]:
+        """Return the public model names that enabled channels serve, and aliases, sorted; globs are left out."""
+        served = {name for name, found in self._exact.items() if any(c.channel.spec.is_enabled for c in found)}
+        return sorted(served | set(self.document.aliases))
+
+    def candidates(self, model: str) -> tuple[Candidate, ...]:
+        """Return every way to serve exactly this public model name, channels that are switched off included."""
+        found = self._exact.get(model, ())
+        if not self._globs:
+            return found
+        matched = (
+            Candidate(candidate.channel, model, model)
+            for glob, candidate in self._globs
+            if fnmatchcase(model, glob) and all(candidate.channel is not other.channel for other in found)
+        )
+        return (*found, *matched)
+
+
+def build_snapshot(
+    document: TenantDocument, *, provider: Callable[[str], Provider], unseal: Callable[[str], str]
+) -> Snapshot:
+    """Return the snapshot of a document.
+
+    Raises:
+        KeyError: a channel names a provider that is not registered here.
+        ValueError: a credential cannot be unsealed with the keys at hand.
+    """
+    return Snapshot(
+        document,
+        [
+            Channel(
+                spec=spec,
+                provider=provider(spec.provider),
+                credentials=tuple(Credential(c.slug, unseal(c.sealed)) for c in spec.credentials),
+                timeouts=Timeouts(spec.connect_s, spec.first_byte_s, spec.idle_s, spec.total_s),
+            )
+            for spec in document.channels
+        ],
+    )
