@@ -4,17 +4,29 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import msgspec
 from msgspec import Raw
 
 from routing.engine.errors import BadRequest
+from routing.engine.wirejson import mend
 
 T = TypeVar("T")
 
-#: Top-level members of a JSON object; values as they stand in the body, the last one of a repeated name.
-Members = Mapping[str, Raw]
+
+@dataclass(slots=True)
+class Members:
+    """The top-level members of a JSON object: values as they stand there, the last one of a repeated name."""
+
+    values: dict[str, Raw] = field(default_factory=dict)
+    #: What the values were cut from: the body, or its twin of the same length (`mend`).
+    text: bytes = b""
+
+    def __contains__(self, name: str) -> bool:
+        return name in self.values
+
 
 _MEMBERS: msgspec.json.Decoder[dict[str, Raw]] = msgspec.json.Decoder(dict[str, Raw])
 _TEXT = msgspec.json.Decoder(str)
@@ -35,7 +47,7 @@ _KINDS = {
 }
 
 
-def read_members(body: bytes) -> dict[str, Raw]:
+def read_members(body: bytes) -> Members:
     """Return the members of a request body.
 
     Raises:
@@ -44,7 +56,7 @@ def read_members(body: bytes) -> dict[str, Raw]:
     try:
         if not body.isascii():
             body.decode()
-        return _MEMBERS.decode(body)
+        return _members(body)
     except msgspec.ValidationError as error:
         found = str(error).partition("got ")[2].strip("`")
         raise BadRequest(f"Body must be a JSON object, not {_article(found)}.") from error
@@ -58,6 +70,18 @@ def read_members(body: bytes) -> dict[str, Raw]:
         ) from error
     except RecursionError as error:
         raise BadRequest("Body is nested too deeply to be read.", code="invalid_json") from error
+
+
+def _members(body: bytes) -> Members:
+    try:
+        return Members(_MEMBERS.decode(body), body)
+    except msgspec.ValidationError:
+        raise
+    except msgspec.DecodeError:
+        text = mend(body)
+        if text == body:
+            raise
+        return Members(_MEMBERS.decode(text), text)
 
 
 def _not_json(body: bytes, reason: str) -> str:
@@ -107,7 +131,7 @@ def read_model(members: Members) -> str:
     Raises:
         BadRequest: there is none, or it is no string, or empty.
     """
-    raw = members.get("model")
+    raw = members.values.get("model")
     if raw is None:
         raise BadRequest("`model` is missing. Name a model; GET /v1/models lists them.", param="model")
     model = _decode(raw, _TEXT, "model", "a string")
@@ -122,13 +146,13 @@ def read_flag(members: Members, name: str) -> bool:
     Raises:
         BadRequest: it is something else.
     """
-    raw = members.get(name)
+    raw = members.values.get(name)
     return raw is not None and bool(_decode(raw, _FLAG, name, "true or false"))
 
 
 def read_any(members: Members, name: str) -> Any:
     """Return a member's value, None where it is missing or cannot be read; for what may be wrong without harm."""
-    raw = members.get(name)
+    raw = members.values.get(name)
     try:
         return None if raw is None else msgspec.json.decode(raw)
     except (ValueError, RecursionError):
@@ -141,9 +165,6 @@ def _decode(raw: Raw, decoder: msgspec.json.Decoder[T], name: str, wanted: str) 
     except msgspec.ValidationError as error:
         found = _article(str(error).partition("got ")[2].strip("`"))
         raise BadRequest(f"`{name}` must be {wanted}, not {found}.", param=name) from error
-    except ValueError as error:
-        # Half a surrogate pair: JSON's grammar allows the escape, no text contains it.
-        raise BadRequest(f"`{name}` cannot be read as text.", param=name) from error
 
 
 def _article(kind: str) -> str:
@@ -159,22 +180,23 @@ def splice(body: bytes, members: Members, changes: Mapping[str, bytes]) -> bytes
     library writes: a body that repeats a name with different values (servers do not agree on which one counts) or
     spells a name with escapes is written anew, each name once.
     """
-    added = b"".join(_encode(key) + b":" + value + b"," for key, value in changes.items() if key not in members)
-    copied = body.index(b"{") + 1 if added else 0
+    values, text = members.values, members.text
+    added = b"".join(_encode(key) + b":" + value + b"," for key, value in changes.items() if key not in values)
+    copied = text.index(b"{") + 1 if added else 0
     parts = [body[:copied], added]
-    if changes.keys() & members.keys():
+    if changes.keys() & values.keys():
         pos = 0
-        while (name := _NAME.match(body, pos)) is not None:
+        while (name := _NAME.match(text, pos)) is not None:
             key = name[1].decode()
-            value = bytes(members[key])
+            value = bytes(values[key])
             pos = name.end()
-            if not body.startswith(value, pos):
+            if not text.startswith(value, pos):
                 break
             if key in changes:
                 parts += (body[copied:pos], changes[key])
                 copied = pos + len(value)
             pos += len(value)
-        if not _CLOSE.match(body, pos):
-            return _encode({**members, **{key: Raw(change) for key, change in changes.items()}})
+        if not _CLOSE.match(text, pos):
+            return _encode({**values, **{key: Raw(change) for key, change in changes.items()}})
     parts.append(body[copied:])
     return b"".join(parts)

@@ -15,6 +15,7 @@ from analytics.engine.record import Usage
 from routing.engine.body import Members, splice
 from routing.engine.errors import GatewayError
 from routing.engine.sse import EventSplitter, parse_event
+from routing.engine.wirejson import decode, is_json
 
 T = TypeVar("T")
 
@@ -42,7 +43,7 @@ class Asked:
     #: The session id found in the body, "" when none (ux: `metadata.user_id`, `prompt_cache_key`).
     session_hint: str = ""
     #: The body's members, for `write_request`.
-    members: Members = field(default_factory=dict, repr=False)
+    members: Members = field(default_factory=Members, repr=False)
 
 
 @dataclass(slots=True)
@@ -145,21 +146,12 @@ class StreamReader(ABC):
         if not data:
             return None
         try:
-            return decoder.decode(data)
+            return decode(decoder, data)
         except msgspec.ValidationError:
             return None
         except (ValueError, RecursionError):
             self.failure = self.failure or "malformed event in the stream"
             return None
-
-
-def is_json(data: bytes) -> bool:
-    """Whether the data is one JSON value."""
-    try:
-        msgspec.json.decode(data, type=msgspec.Raw)
-    except (ValueError, RecursionError):
-        return False
-    return True
 
 
 @dataclass(frozen=True, slots=True)

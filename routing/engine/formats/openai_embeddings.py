@@ -9,6 +9,7 @@ import msgspec
 from routing.engine.body import read_members, read_model, refuse_other_kinds
 from routing.engine.format import Answer, Asked, Route
 from routing.engine.openai_shape import AnswerFacts, OpenAIShaped, answer_of
+from routing.engine.wirejson import decode
 
 _PATH = "/v1/embeddings"
 
@@ -34,7 +35,7 @@ class OpenAIEmbeddings(OpenAIShaped):
 
     def read_answer(self, operation: str, body: bytes) -> Answer:
         """Return the facts of an answer; see the contract."""
-        embeddings = _EMBEDDINGS.decode(body)
+        embeddings = decode(_EMBEDDINGS, body)
         answer = answer_of(embeddings)
         if not embeddings.data:
             raise ValueError("the answer has no data")

@@ -12,6 +12,7 @@ from routing.engine.body import read_flag, read_members, read_model, refuse_othe
 from routing.engine.errors import GatewayError
 from routing.engine.format import Answer, Asked, Route, StreamReader
 from routing.engine.openai_shape import AnswerFacts, OpenAIShaped, answer_of, error_object, failure_of, read_usage
+from routing.engine.wirejson import decode
 
 _PATH = "/v1/images/generations"
 
@@ -47,7 +48,7 @@ class OpenAIImages(OpenAIShaped):
 
     def read_answer(self, operation: str, body: bytes) -> Answer:
         """Return the facts of an answer; see the contract."""
-        images = _IMAGES.decode(body)
+        images = decode(_IMAGES, body)
         answer = answer_of(images)
         if not images.data:
             raise ValueError("the answer has no data")

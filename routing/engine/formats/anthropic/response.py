@@ -11,6 +11,7 @@ import msgspec
 from analytics.engine.record import Usage
 from routing.engine.errors import GatewayError, Kind
 from routing.engine.format import Answer
+from routing.engine.wirejson import decode
 
 _encode = msgspec.json.Encoder().encode
 
@@ -111,7 +112,7 @@ def read_answer(body: bytes) -> Answer:
     Raises:
         ValueError: see the contract.
     """
-    message = _MESSAGE.decode(body)
+    message = decode(_MESSAGE, body)
     if message.error is not None:
         raise ValueError(message.error.failure[0])
     if not message.content and message.input_tokens is None:

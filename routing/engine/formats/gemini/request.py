@@ -41,7 +41,7 @@ def write_request(body: bytes, asked: Asked, model: str) -> bytes:
         return body
     changes = _renamed(asked.members, model)
     if "requests" in asked.members:
-        changes["requests"] = _rename_each(bytes(asked.members["requests"]), model)
+        changes["requests"] = _rename_each(bytes(asked.members.values["requests"]), model)
     return splice(body, asked.members, changes) if changes else body
 
 

@@ -11,6 +11,7 @@ import msgspec
 from analytics.engine.record import Usage
 from routing.engine.errors import GatewayError, Kind
 from routing.engine.format import Answer
+from routing.engine.wirejson import decode
 
 _encode = msgspec.json.Encoder().encode
 
@@ -93,7 +94,7 @@ def read_answer(body: bytes) -> Answer:
     Raises:
         ValueError: see the contract.
     """
-    answer = _ANSWER.decode(body)
+    answer = decode(_ANSWER, body)
     if answer.error is not None:
         raise ValueError(answer.error.failure[0])
     model = answer.model_version if isinstance(answer.model_version, str) else ""

@@ -8,8 +8,9 @@ from typing import Any
 import msgspec
 
 from routing.engine.errors import GatewayError
-from routing.engine.format import StreamReader, is_json
+from routing.engine.format import StreamReader
 from routing.engine.formats.gemini.response import ErrorObject, UsageCounts, error_body
+from routing.engine.wirejson import is_json
 
 
 class _Candidate(msgspec.Struct, rename="camel"):

@@ -6,6 +6,7 @@ import msgspec
 
 from routing.engine.format import Answer
 from routing.engine.openai_shape import AnswerFacts, answer_of
+from routing.engine.wirejson import decode
 
 
 class _Completion(AnswerFacts):
@@ -21,7 +22,7 @@ def read_answer(body: bytes) -> Answer:
     Raises:
         ValueError: see the contract.
     """
-    completion = _COMPLETION.decode(body)
+    completion = decode(_COMPLETION, body)
     answer = answer_of(completion)
     if not completion.choices:
         raise ValueError("the answer has no choices")

@@ -6,6 +6,7 @@ import msgspec
 
 from routing.engine.format import Answer
 from routing.engine.openai_shape import AnswerFacts, answer_of
+from routing.engine.wirejson import decode
 
 
 class Response(AnswerFacts):
@@ -25,7 +26,7 @@ def read_answer(body: bytes) -> Answer:
     Raises:
         ValueError: see the contract; a response with status `failed` counts as an error inside a 200.
     """
-    response = _RESPONSE.decode(body)
+    response = decode(_RESPONSE, body)
     answer = answer_of(response)
     if not response.output:
         raise ValueError("the answer has no output")
