@@ -116,6 +116,7 @@ class Environment:
     bootstrap_key: str
     private_upstreams: tuple[IPNetwork, ...]
     base_url: str
+    allowed_hosts: tuple[str, ...]
     debug: bool
 
     @property
@@ -161,6 +162,7 @@ def read_environment(environ: Mapping[str, str] | None = None) -> Environment:
         bootstrap_key=read.secret("ROUTEX_BOOTSTRAP_KEY"),
         private_upstreams=read.networks("ROUTEX_ALLOW_PRIVATE_UPSTREAMS"),
         base_url=read.text("ROUTEX_BASE_URL"),
+        allowed_hosts=tuple(read.text("ROUTEX_ALLOWED_HOSTS").replace(",", " ").split()),
         debug=read.flag("ROUTEX_DEBUG", default=False),
     )
     if bool(settings.admin_email) != bool(settings.admin_password):

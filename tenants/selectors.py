@@ -1,0 +1,58 @@
+"""Every read of tenants, keys and members that more than one caller needs."""
+
+from __future__ import annotations
+
+from django.db.models import Q, QuerySet
+from django.utils import timezone
+
+from tenants.context import platform_scope
+from tenants.engine import keys
+from tenants.models import GatewayKey, KeyState, ManagementToken, Membership, Tenant, User
+
+
+def tenant_by_slug(*, slug: str) -> Tenant | None:
+    """Return a tenant, or None; the tenant table itself is not under row security."""
+    return Tenant.objects.filter(slug=slug).first()
+
+
+def tenant_by_id(*, tenant_id: str) -> Tenant | None:
+    """Return a tenant, or None."""
+    return Tenant.objects.filter(pk=tenant_id).first()
+
+
+def membership_get(*, user: User, slug: str) -> Membership | None:
+    """Return a person's membership of the tenant with that slug, or None: no tenant and no member look the same."""
+    if not user.is_authenticated or not user.is_active:
+        return None
+    with platform_scope():
+        return Membership.objects.select_related("tenant").filter(user=user, tenant__slug=slug).first()
+
+
+def memberships_of(*, user: User) -> list[Membership]:
+    """Return a person's memberships with their tenants, by slug."""
+    with platform_scope():
+        return list(Membership.objects.select_related("tenant").filter(user=user).order_by("tenant__slug"))
+
+
+def key_by_secret(*, secret: str) -> GatewayKey | None:
+    """Return the usable gateway key of a secret, with its tenant, or None."""
+    if not keys.is_well_formed(secret):
+        return None
+    with platform_scope():
+        return (
+            _usable(GatewayKey.objects.select_related("tenant"))
+            .filter(digest=keys.digest(secret), tenant__state=Tenant.State.ACTIVE)
+            .first()
+        )
+
+
+def token_by_secret(*, secret: str) -> ManagementToken | None:
+    """Return the usable management token of a secret, with its tenant if it has one, or None."""
+    if not keys.is_well_formed(secret, keys.MANAGEMENT_TOKEN):
+        return None
+    with platform_scope():
+        return _usable(ManagementToken.objects.select_related("tenant")).filter(digest=keys.digest(secret)).first()
+
+
+def _usable(rows: QuerySet) -> QuerySet:  # type: ignore[type-arg]
+    return rows.filter(Q(expires_at=None) | Q(expires_at__gt=timezone.now()), state=KeyState.ACTIVE)

@@ -1,0 +1,212 @@
+"""Every write to tenants, keys, tokens, members, limits and quotas; each ends in the audit trail."""
+
+from __future__ import annotations
+
+import datetime as dt
+from functools import partial
+from typing import Any
+
+from django.contrib.auth.base_user import BaseUserManager
+from django.db import transaction
+from django.db.models import F
+from django.utils import timezone
+
+from tenants.context import platform_scope, tenant_scope
+from tenants.engine import keys
+from tenants.models import (
+    AuditEvent,
+    ConfigState,
+    GatewayKey,
+    KeyState,
+    Limit,
+    ManagementToken,
+    Membership,
+    Quota,
+    Role,
+    Tenant,
+    User,
+    everything,
+)
+from tenants.signals import config_changed
+
+SYSTEM = "system"
+
+
+def audit_record(
+    *, tenant_id: str | None, actor: str, action: str, target: Any = None, changes: dict[str, Any] | None = None
+) -> AuditEvent:
+    """Write one line of the audit trail. Callers mask secrets before they get here."""
+    return AuditEvent.objects.create(
+        tenant_id=tenant_id,
+        actor=actor,
+        action=action,
+        object_id=str(getattr(target, "pk", "") or ""),
+        object_label=str(target or "")[:200],
+        changes=changes or {},
+    )
+
+
+def config_touch(*, tenant_id: str) -> None:
+    """Say that a tenant's configuration changes in this transaction; snapshots are rebuilt once it commits.
+
+    The version row is the outbox: a process that dies between commit and publishing leaves a version that is ahead
+    of its snapshot, and the next reconciliation rebuilds it.
+    """
+    updated = ConfigState.objects.filter(tenant_id=tenant_id).update(
+        version=F("version") + 1, changed_at=timezone.now()
+    )
+    if not updated:
+        ConfigState.objects.create(tenant_id=tenant_id, version=1)
+    transaction.on_commit(partial(config_changed.send, sender=Tenant, tenant_id=tenant_id))
+
+
+def tenant_create(*, slug: str, name: str, actor: str = SYSTEM, **fields: Any) -> Tenant:
+    """Create a tenant with its schema and an empty configuration."""
+    tenant = Tenant(slug=slug, name=name, **fields)
+    tenant.full_clean(exclude=["schema_name"])
+    with platform_scope():
+        tenant.save()
+    with tenant_scope(tenant.id):
+        config_touch(tenant_id=tenant.id)
+        audit_record(tenant_id=tenant.id, actor=actor, action="tenant.created", target=tenant)
+    return tenant
+
+
+def tenant_update(*, tenant: Tenant, actor: str = SYSTEM, **fields: Any) -> Tenant:
+    """Change a tenant's own fields; runs in the platform's scope or the tenant's."""
+    before = {name: getattr(tenant, name) for name in fields}
+    for name, value in fields.items():
+        setattr(tenant, name, value)
+    tenant.full_clean(exclude=["schema_name"])
+    tenant.save(update_fields=list(fields))
+    changes = {name: [before[name], value] for name, value in fields.items() if before[name] != value}
+    config_touch(tenant_id=tenant.id)
+    audit_record(tenant_id=tenant.id, actor=actor, action="tenant.updated", target=tenant, changes=changes)
+    return tenant
+
+
+def key_issue(
+    *,
+    tenant_id: str,
+    slug: str,
+    actor: str = SYSTEM,
+    secret: str = "",
+    allowed_models: list[str] | None = None,
+    allowed_channels: list[str] | None = None,
+    tags: dict[str, str] | None = None,
+    expires_at: dt.datetime | None = None,
+) -> tuple[GatewayKey, str]:
+    """Create a gateway key and return it with its secret, which exists nowhere else afterwards.
+
+    Raises:
+        ValueError: a given secret has not the form of a key.
+    """
+    if secret and not keys.is_well_formed(secret):
+        raise ValueError("The given key is not complete: it must be rtx_ and 38 characters with a right checksum.")
+    secret = secret or keys.mint()
+    key = GatewayKey(
+        tenant_id=tenant_id,
+        slug=slug,
+        digest=keys.digest(secret),
+        prefix=keys.display_prefix(secret),
+        last_four=secret[-4:],
+        allowed_models=allowed_models or everything(),
+        allowed_channels=allowed_channels or everything(),
+        tags=tags or {},
+        expires_at=expires_at,
+    )
+    key.full_clean()
+    key.save()
+    audit_record(tenant_id=tenant_id, actor=actor, action="key.created", target=key)
+    return key, secret
+
+
+def key_update(*, key: GatewayKey, actor: str = SYSTEM, **fields: Any) -> GatewayKey:
+    """Change a key's name, allow-lists, tags, expiry or state. A revoked key stays revoked.
+
+    Raises:
+        ValueError: the key is revoked and the change would make it usable again.
+    """
+    if key.state == KeyState.REVOKED and fields.get("state", KeyState.REVOKED) != KeyState.REVOKED:
+        raise ValueError(f"Key {key.slug} is revoked, which is final. Create a new one.")
+    before = {name: getattr(key, name) for name in fields}
+    for name, value in fields.items():
+        setattr(key, name, value)
+    key.full_clean()
+    key.save()
+    changes = {name: [str(before[name]), str(value)] for name, value in fields.items() if before[name] != value}
+    audit_record(tenant_id=key.tenant_id, actor=actor, action="key.updated", target=key, changes=changes)
+    return key
+
+
+def key_revoke(*, key: GatewayKey, actor: str = SYSTEM) -> GatewayKey:
+    """Make a key useless for good; gateways refuse it within a second."""
+    key.state = KeyState.REVOKED
+    key.save(update_fields=["state"])
+    audit_record(tenant_id=key.tenant_id, actor=actor, action="key.revoked", target=key)
+    return key
+
+
+def token_issue(
+    *, tenant_id: str | None, slug: str, role: str = Role.ADMIN, actor: str = SYSTEM, secret: str = ""
+) -> tuple[ManagementToken, str]:
+    """Create a management token, of the platform when `tenant_id` is None, and return it with its secret."""
+    secret = secret or keys.mint(keys.MANAGEMENT_TOKEN)
+    token = ManagementToken(
+        tenant_id=tenant_id,
+        slug=slug,
+        role=role,
+        digest=keys.digest(secret),
+        prefix=keys.display_prefix(secret),
+        last_four=secret[-4:],
+    )
+    token.full_clean()
+    token.save()
+    audit_record(tenant_id=tenant_id, actor=actor, action="token.created", target=token)
+    return token, secret
+
+
+def user_create(*, email: str, password: str | None = None, is_platform_admin: bool = False) -> User:
+    """Create a local person; without a password they cannot sign in until they set one."""
+    user = User(
+        email=BaseUserManager.normalize_email(email), is_staff=is_platform_admin, is_superuser=is_platform_admin
+    )
+    user.set_password(password)
+    user.save()
+    return user
+
+
+def membership_set(*, tenant_id: str, user: User, role: str, actor: str = SYSTEM) -> Membership:
+    """Give a person a role in a tenant, or change it."""
+    membership, _ = Membership.objects.update_or_create(tenant_id=tenant_id, user=user, defaults={"role": role})
+    audit_record(
+        tenant_id=tenant_id, actor=actor, action="membership.set", target=membership, changes={"role": [None, role]}
+    )
+    return membership
+
+
+def limit_set(
+    *, tenant_id: str, kind: str, limit: int, window_s: int = 60, scope: str = "tenant", scope_id: str = "",
+    algorithm: str = "sliding_window", actor: str = SYSTEM,
+) -> Limit:  # fmt: skip
+    """Set a limit; (scope, kind, window) identifies it, so setting it again changes it and keeps its counters."""
+    row, _ = Limit.objects.update_or_create(
+        tenant_id=tenant_id, scope=scope, scope_id=scope_id, kind=kind, window_s=window_s,
+        defaults={"limit": limit, "algorithm": algorithm},
+    )  # fmt: skip
+    config_touch(tenant_id=tenant_id)
+    audit_record(tenant_id=tenant_id, actor=actor, action="limit.set", target=row)
+    return row
+
+
+def quota_set(
+    *, tenant_id: str, kind: str, amount: int, window: str = "month", scope: str = "tenant", scope_id: str = "",
+    actor: str = SYSTEM,
+) -> Quota:  # fmt: skip
+    """Set a quota; (scope, kind, window) identifies it, so setting it again changes it and keeps its counters."""
+    row, _ = Quota.objects.update_or_create(
+        tenant_id=tenant_id, scope=scope, scope_id=scope_id, kind=kind, window=window, defaults={"amount": amount}
+    )
+    config_touch(tenant_id=tenant_id)
+    audit_record(tenant_id=tenant_id, actor=actor, action="quota.set", target=row)
+    return row
