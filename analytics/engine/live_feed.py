@@ -79,7 +79,7 @@ class Heard(msgspec.Struct, frozen=True):
     """A message for the pages of one tenant; `recorded_us` is None when it says to read the database."""
 
     tenant_id: str
-    payload: bytes
+    payload: str
     recorded_us: int | None
 
 
@@ -164,22 +164,21 @@ class LivePublisher:
             self._wake.clear()
             batches, missed = list(self._waiting), frozenset(self._missed)
             self._waiting.clear()
-            try:
-                async with asyncio.timeout(PUBLISH_LIMIT_S):
-                    await self._send(batches, missed)
-            except (RedisError, OSError) as error:  # TimeoutError is an OSError
-                self._forget([records for records, _ in batches])
-                if not failures:
-                    log.warning("Live pages hear nothing until Valkey is back: %s", error or type(error).__name__)
-                await asyncio.sleep(BACKOFF_S[min(failures, len(BACKOFF_S) - 1)])
-                failures += 1
-                self._wake.set()
-            else:
+            # Whatever goes wrong, the pages can still read the database: wait and try again.
+            [error] = await asyncio.gather(self._send(batches, missed), return_exceptions=True)
+            if error is None:
                 self._missed -= missed
                 failures = 0
+                continue
+            self._forget([records for records, _ in batches])
+            if not failures:
+                log.warning("Live pages hear nothing until Valkey is back: %s", str(error) or type(error).__name__)
+            await asyncio.sleep(BACKOFF_S[min(failures, len(BACKOFF_S) - 1)])
+            failures += 1
+            self._wake.set()
 
     async def _send(self, batches: list[tuple[Sequence[RequestRecord], int]], missed: frozenset[str]) -> None:
-        async with self._client.pipeline(transaction=False) as pipeline:
+        async with asyncio.timeout(PUBLISH_LIMIT_S), self._client.pipeline(transaction=False) as pipeline:
             for records, recorded_us in batches:
                 by_tenant: defaultdict[str, list[RequestRecord]] = defaultdict(list)
                 for record in records:
@@ -217,7 +216,7 @@ async def subscribe(url: str) -> AsyncGenerator[Resubscribed | Heard]:
                         yield message
             except (RedisError, OSError) as error:
                 if not failures:
-                    log.warning("Live pages wait for Valkey: %s", error or type(error).__name__)
+                    log.warning("Live pages wait for Valkey: %s", str(error) or type(error).__name__)
                 await asyncio.sleep(BACKOFF_S[min(failures, len(BACKOFF_S) - 1)])
                 failures += 1
     finally:
@@ -248,11 +247,11 @@ async def _listen(client: redis.asyncio.Redis) -> AsyncGenerator[Resubscribed | 
 def _heard(channel: bytes, payload: bytes) -> Heard | None:
     try:
         head = _decode_head(payload)
-    except msgspec.DecodeError:
+        tenant_id, text = channel.decode().removeprefix(CHANNEL_PREFIX), payload.decode()
+    except ValueError:  # msgspec's and Unicode's are of that kind
         log.warning("A message on %r is not in the form of the live feed.", channel)
         return None
-    tenant_id = channel.decode().removeprefix(CHANNEL_PREFIX)
-    return Heard(tenant_id, payload, head.recorded_us if isinstance(head, _RowsHead) else None)
+    return Heard(tenant_id, text, head.recorded_us if isinstance(head, _RowsHead) else None)
 
 
 def _client(url: str) -> redis.asyncio.Redis:
