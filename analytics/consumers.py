@@ -24,6 +24,8 @@ COME_BACK: Final = 4408
 INTERNAL_ERROR: Final = 1011
 #: How long a connection lasts: for so long at most a person who lost the membership still sees requests finish.
 CONNECTION_S: Final = 600.0
+#: How long one message may take, on a server that waits for the page to read (uvicorn does, Daphne does not).
+SEND_LIMIT_S: Final = 10.0
 
 
 class RequestsConsumer(AsyncWebsocketConsumer):
@@ -70,7 +72,8 @@ class RequestsConsumer(AsyncWebsocketConsumer):
                             socket.tenant_id, replay, socket.tenant_id, socket.recorded_us
                         )
                     if text:
-                        await self.send(text_data=text)
+                        async with asyncio.timeout(SEND_LIMIT_S):
+                            await self.send(text_data=text)
         except (TimeoutError, TooSlow):
             await self._end(COME_BACK)
         except DatabaseError as error:

@@ -23,7 +23,7 @@ log = logging.getLogger("routex.live")
 CHANNEL_PREFIX: Final = "routex:live:"
 #: Batches that may wait for Valkey; a page that misses one is told to read it from the database.
 WAITING_BATCHES: Final = 50
-PUBLISH_LIMIT_S: Final = 2.0
+ANSWER_LIMIT_S: Final = 2.0
 #: A subscription that hears nothing for this long asks whether Valkey is still there.
 SILENCE_S: Final = 5.0
 BACKOFF_S: Final = (0.1, 0.2, 0.5, 1.0, 2.0)
@@ -178,7 +178,7 @@ class LivePublisher:
             self._wake.set()
 
     async def _send(self, batches: list[tuple[Sequence[RequestRecord], int]], missed: frozenset[str]) -> None:
-        async with asyncio.timeout(PUBLISH_LIMIT_S), self._client.pipeline(transaction=False) as pipeline:
+        async with asyncio.timeout(ANSWER_LIMIT_S), self._client.pipeline(transaction=False) as pipeline:
             for records, recorded_us in batches:
                 by_tenant: defaultdict[str, list[RequestRecord]] = defaultdict(list)
                 for record in records:
@@ -225,7 +225,8 @@ async def subscribe(url: str) -> AsyncGenerator[Resubscribed | Heard]:
 
 async def _listen(client: redis.asyncio.Redis) -> AsyncGenerator[Resubscribed | Heard]:
     async with client.pubsub() as pubsub:
-        await pubsub.psubscribe(CHANNEL_PREFIX + "*")
+        async with asyncio.timeout(ANSWER_LIMIT_S):
+            await pubsub.psubscribe(CHANNEL_PREFIX + "*")
         is_asked = False
         while True:
             message = await pubsub.get_message(timeout=SILENCE_S)
@@ -258,7 +259,10 @@ def _client(url: str) -> redis.asyncio.Redis:
     # redis-py knows the scheme by its older name only. It retries by itself otherwise, which would hide a gap.
     return redis.asyncio.Redis.from_url(
         url.replace("valkey", "redis", 1) if url.startswith("valkey") else url,
-        socket_connect_timeout=PUBLISH_LIMIT_S,
+        socket_connect_timeout=ANSWER_LIMIT_S,
+        # With a socket_timeout redis-py sends through asyncio.wait_for, which before Python 3.12 may swallow a
+        # cancellation (https://github.com/python/cpython/issues/86296); the limits are set around the calls instead.
+        socket_timeout=None,
         socket_keepalive=True,
         retry=Retry(NoBackoff(), 0),
         client_name="routex-live",

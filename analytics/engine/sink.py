@@ -141,6 +141,8 @@ class RecordSink:
 
     async def close(self, timeout_s: float = 5.0) -> None:
         """Write what is left, to the database as long as the time lasts and then to the spill file; take no more."""
+        if self._closing.is_set():
+            return
         self._closing.set()
         self._arrived.set()
         if self._task is not None:
@@ -223,7 +225,8 @@ class RecordSink:
         failures = 0
         tenant_ids: set[str] = set()
         is_empty = False
-        while not is_empty:
+        # Asked again and again, for psycopg too may swallow the cancellation by `close` (see live_feed._client).
+        while not is_empty and not self._closing.is_set():
             # Whatever goes wrong, the records are safe in the file: wait and try again.
             [result] = await asyncio.gather(self._write_part(tenant_ids), return_exceptions=True)
             if not isinstance(result, BaseException):
@@ -234,6 +237,8 @@ class RecordSink:
             await self._writer.disconnect()
             await asyncio.sleep(BACKOFF_S[min(failures, len(BACKOFF_S) - 1)])
             failures += 1
+        if not is_empty:
+            return
         log.info("All request records of the spill file are in the database.")
         if self._publisher is not None:
             self._publisher.ask_replay(tenant_ids)
