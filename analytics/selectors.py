@@ -90,7 +90,9 @@ def requests_recorded_since(
 
 def request_get(*, tenant_id: str, request_id: str) -> RequestRecord | None:
     """Return one request, or None."""
-    return RequestRecord.objects.filter(tenant_id=tenant_id, id=request_id).first()
+    # The id alone leads to the row; with the tenant beside it PostgreSQL may choose to look through all of a tenant's.
+    row = RequestRecord.objects.filter(id=request_id).first()
+    return row if row and row.tenant_id == tenant_id else None
 
 
 def usage_by(

@@ -246,9 +246,8 @@ class RecordSink:
     async def _write_part(self, tenant_ids: set[str]) -> bool:
         """Write the next part of the spill; True when there was none, and the ordinary way is open again."""
         records = await self._in_file_thread(self._spill.read)
-        for start in range(0, len(records), BATCH_ROWS):
-            await self._writer.write_once(records[start : start + BATCH_ROWS])
         if records:
+            await self._writer.write_once(records)
             await self._in_file_thread(self._spill.done)
             tenant_ids.update(record.tenant_id for record in records)
         elif self._spill.is_empty:

@@ -18,8 +18,8 @@ from analytics.engine.record import RequestRecord
 
 log = logging.getLogger("routex.records")
 
-#: Bytes of one read; longer than the longest line that a cleaned record makes.
-READ_BYTES: Final = 256 * 1024
+#: Bytes of one read, some 1,500 records; far longer than the longest line that a cleaned record makes.
+READ_BYTES: Final = 1024 * 1024
 #: A file this long is followed by a new one, so that what has been read back frees its disk space.
 FILE_BYTES: Final = 16 * 1024 * 1024
 _encode = msgspec.json.Encoder().encode

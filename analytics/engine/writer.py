@@ -73,12 +73,19 @@ class RecordWriter:
             return await self._write_once(records)
         except (psycopg.DataError, psycopg.IntegrityError) as error:
             if len(records) == 1:
-                self.rejected += 1
-                log.error("Request record %s cannot be stored: %s", records[0].id, why(error))
-                return 0
+                return await self._write_cleaned(records[0], error)
         middle = len(records) // 2
         first = await self.write_once(records[:middle])
         return max(first, await self.write_once(records[middle:]))
+
+    async def _write_cleaned(self, record: RequestRecord, refusal: psycopg.Error) -> int:
+        """Write a refused record with its odd values replaced; give it up when that is refused too."""
+        try:
+            return await self._write_once([cleaned(record)])
+        except (psycopg.DataError, psycopg.IntegrityError, *UNWRITABLE):
+            self.rejected += 1
+            log.error("Request record %s cannot be stored: %s", record.id, why(refusal))
+            return 0
 
     async def disconnect(self) -> None:
         """Close the connection; the next write opens a new one."""
@@ -96,11 +103,10 @@ class RecordWriter:
 
     async def _write_once(self, records: Sequence[RequestRecord]) -> int:
         connection = await self._connected()
-        safe = [_cleaned(record) for record in records]
         async with connection.transaction(), connection.cursor() as cursor:
             recorded_us = await _now_us(cursor)
             await cursor.execute(_STAGE)
-            rows = await _copy(cursor, _COPY_STAGED, safe)
+            rows = await _copy(cursor, _COPY_STAGED, records)
             await cursor.execute(_INSERT_STAGED)
             stored = cursor.rowcount
         self._count(records, rows)
@@ -168,10 +174,3 @@ def _lines(records: Iterable[RequestRecord]) -> list[bytes]:
         except UNWRITABLE as error:
             log.error("Request record %s cannot be written: %r", record.id, error)
     return lines
-
-
-def _cleaned(record: RequestRecord) -> RequestRecord:
-    try:
-        return cleaned(record)
-    except UNWRITABLE:
-        return record

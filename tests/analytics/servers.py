@@ -89,7 +89,15 @@ class Postgres(Server):
     def command(self) -> list[str]:
         settings = ("listen_addresses=127.0.0.1", "unix_socket_directories=", "shared_buffers=16MB", "fsync=off")
         words = [word for setting in settings for word in ("-c", setting)]
-        return [*self._prefix, str(self._bin / "postgres"), "-D", str(self.folder / "cluster"), "-p", str(self.port), *words]
+        return [
+            *self._prefix,
+            str(self._bin / "postgres"),
+            "-D",
+            str(self.folder / "cluster"),
+            "-p",
+            str(self.port),
+            *words,
+        ]
 
     def is_ready(self) -> bool:
         try:

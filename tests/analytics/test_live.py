@@ -30,9 +30,7 @@ def _own_valkey(valkey, settings):
 @pytest_asyncio.fixture
 async def sink(request_log, valkey, tmp_path):
     """A gateway's sink on the shared database and the killable Valkey."""
-    sink = RecordSink(
-        conninfo=request_log, spill_folder=tmp_path / "spill", publisher=LivePublisher(valkey.url)
-    )
+    sink = RecordSink(conninfo=request_log, spill_folder=tmp_path / "spill", publisher=LivePublisher(valkey.url))
     await sink.start()
     yield sink
     await sink.close()

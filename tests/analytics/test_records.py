@@ -360,7 +360,10 @@ def test_usage_can_be_asked_by_each_dimension(write, make_record):
     span = {"since": dt.datetime.now(dt.UTC) - dt.timedelta(hours=1), "until": dt.datetime.now(dt.UTC)}
     with tenant_scope(ACME):
         by_model = usage_by(tenant_id=ACME, dimension="model", **span)
-        assert [(row["model"], row["sum_requests"], row["sum_errors"]) for row in by_model] == [("a", 2, 0), ("b", 1, 1)]
+        assert [(row["model"], row["sum_requests"], row["sum_errors"]) for row in by_model] == [
+            ("a", 2, 0),
+            ("b", 1, 1),
+        ]
         by_channel = usage_by(tenant_id=ACME, dimension="channel_id", **span)
         assert [(row["channel_id"], row["sum_requests"]) for row in by_channel] == [("chn_2", 2), ("chn_1", 1)]
         assert usage_by(tenant_id=RIVAL, dimension="model", **span) == []

@@ -40,9 +40,7 @@ def test_a_record_comes_back_as_it_was(postgres, make_record):
         assert row[name] == getattr(record.usage, name)
     assert row["started_at"].timestamp() * 1e6 == record.started_us
     assert row["finished_at"].timestamp() * 1e6 == record.finished_us
-    assert row["attempts"] == [
-        {"channel": "openai-main", "credential": "main", "status": 200, "duration_ms": 812.333}
-    ]
+    assert row["attempts"] == [{"channel": "openai-main", "credential": "main", "status": 200, "duration_ms": 812.333}]
 
 
 def test_unknown_usage_and_first_token_are_null_not_zero(postgres, make_record):

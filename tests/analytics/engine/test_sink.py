@@ -28,7 +28,8 @@ async def all_written(sink: RecordSink) -> None:
 async def test_records_reach_the_table(start_sink, postgres, make_record):
     sink = await start_sink()
     records = [make_record() for _ in range(1200)]
-    assert all([sink.put(record) for record in records])
+    for record in records:
+        assert sink.put(record)
     await all_written(sink)
     assert sorted(postgres.ids()) == sorted(record.id for record in records)
     assert sink.state.written == 1200
@@ -126,15 +127,14 @@ async def test_records_spilled_while_postgres_was_never_there_are_written_in_ord
 
 async def test_a_slow_postgres_gets_each_record_once(start_sink, postgres, make_record):
     sink = await start_sink()
-    with postgres.superuser() as connection:
+    with postgres.superuser() as connection, connection.transaction():
         # The COPY waits for this lock for longer than the sink has patience, and then succeeds after all.
-        with connection.transaction():
-            connection.execute("LOCK TABLE analytics_requestrecord IN ACCESS EXCLUSIVE MODE")
-            for _ in range(30):
-                sink.put(make_record())
-            await until(lambda: sink.state.spilled == 30)
+        connection.execute("LOCK TABLE analytics_requestrecord IN ACCESS EXCLUSIVE MODE")
+        for _ in range(30):
             sink.put(make_record())
-            await until(lambda: sink.state.spilled == 31)
+        await until(lambda: sink.state.spilled == 30)
+        sink.put(make_record())
+        await until(lambda: sink.state.spilled == 31)
     await all_written(sink)
     assert len(postgres.ids()) == len(set(postgres.ids())) == 31
 
@@ -241,7 +241,8 @@ async def test_a_slow_postgres_does_not_slow_the_hand_off(start_sink, postgres, 
         connection.execute("LOCK TABLE analytics_requestrecord IN ACCESS EXCLUSIVE MODE")
         sink.put(make_record())
         await until(lambda: sink.state.is_spilling)
-        assert all([sink.put(make_record()) for _ in range(5000)])
+        for _ in range(5000):
+            assert sink.put(make_record())
         await until(lambda: sink.state.depth == 0)
     await all_written(sink)
     assert len(postgres.ids()) == 5001
@@ -270,9 +271,7 @@ asyncio.run(main())
 
 
 @pytest.mark.parametrize("is_database_up", [True, False])
-async def test_a_killed_process_loses_at_most_its_last_second(
-    start_sink, postgres, tmp_path, is_database_up
-):
+async def test_a_killed_process_loses_at_most_its_last_second(start_sink, postgres, tmp_path, is_database_up):
     if not is_database_up:
         postgres.kill()
     process = subprocess.Popen(
@@ -303,9 +302,7 @@ async def test_the_writer_works_only_as_the_writer_role(postgres, make_record):
         connection.execute("COPY analytics_requestrecord FROM STDIN")
 
 
-async def test_what_is_written_is_published_and_lost_valkey_disturbs_nothing(
-    start_sink, postgres, valkey, make_record
-):
+async def test_what_is_written_is_published_and_lost_valkey_disturbs_nothing(start_sink, postgres, valkey, make_record):
     publisher = LivePublisher(valkey.url)
     sink = await start_sink(publisher=publisher)
     messages: list[Heard | Resubscribed] = []
