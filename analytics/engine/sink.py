@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Any, Final, ParamSpec, TypeVar
+from typing import Final, ParamSpec, TypeVar
 
 import msgspec
 
@@ -29,6 +29,8 @@ BATCH_S: Final = 0.25
 #: How long writing may take before a copy of the batch goes to the spill file. The oldest record that a killed process
 #: had nowhere but in memory came as a slow write began, so it is at most 0.3 + 0.25 + 0.3 s old.
 PATIENCE_S: Final = 0.3
+#: How long `close` waits for a task that it cancelled: psycopg first asks the server to cancel, which may be away.
+CANCEL_LIMIT_S: Final = 3.0
 BACKOFF_S: Final = (0.1, 0.2, 0.5, 1.0, 2.0)
 #: Drops are logged at most this often; the counter has every one.
 LOG_EVERY_S: Final = 10.0
@@ -147,11 +149,14 @@ class RecordSink:
         self._arrived.set()
         if self._task is not None:
             await asyncio.wait([self._task], timeout=timeout_s)
-        await _cancelled([task for task in (self._task, self._drain, self._copying) if task is not None])
-        await self._writer.disconnect()
-        # A batch that was under way is still at the head of the buffer.
+        # What is left, a batch under way included, is safe before anything else that may take time.
         await self._keep(list(self._buffer))
+        tasks = [task for task in (self._task, self._drain, self._copying) if task is not None]
+        ends = asyncio.gather(*tasks, return_exceptions=True)
+        ends.cancel()
+        await asyncio.wait([ends], timeout=CANCEL_LIMIT_S)
         self._buffer.clear()
+        await self._writer.disconnect()
         await self._in_file_thread(self._spill.close)
         self._files.shutdown()
         if self._publisher is not None:
@@ -220,7 +225,8 @@ class RecordSink:
         """The drain: bring the spill into the database, part by part, then end."""
         if self._copying is not None:
             await asyncio.wait([self._copying], timeout=TRANSACTION_LIMIT_S)
-            await _cancelled([self._copying])
+            self._copying.cancel()
+            await asyncio.gather(self._copying, return_exceptions=True)
             self._copying = None
         failures = 0
         tenant_ids: set[str] = set()
@@ -265,13 +271,6 @@ class RecordSink:
         if dropped and (at_once or now_s - self._dropped_logged_at >= LOG_EVERY_S):
             log.error("%d request records were dropped: the hand-off or the spill file was full.", dropped)
             self._dropped_logged, self._dropped_logged_at = self._dropped, now_s
-
-
-async def _cancelled(tasks: Sequence[asyncio.Task[Any]]) -> None:
-    """Cancel the tasks and wait for their ends, whatever they are."""
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def _sleep_until(event: asyncio.Event, limit_s: float) -> None:
