@@ -46,7 +46,7 @@ class TenantMiddleware:
     def _in_tenant(self, request: HttpRequest, membership: Membership, path: str) -> HttpResponseBase:
         request.membership = membership  # type: ignore[attr-defined]
         request.user.membership = membership  # type: ignore[union-attr]
-        request.urlconf = "routex_site.tenant_urls"  # type: ignore[assignment]
+        request.urlconf = "routex_site.tenant_urls"
         request.path_info = path
         outer_prefix = get_script_prefix()
         set_script_prefix(f"/t/{membership.tenant.slug}/")

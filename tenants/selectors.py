@@ -54,5 +54,5 @@ def token_by_secret(*, secret: str) -> ManagementToken | None:
         return _usable(ManagementToken.objects.select_related("tenant")).filter(digest=keys.digest(secret)).first()
 
 
-def _usable(rows: QuerySet) -> QuerySet:  # type: ignore[type-arg]
+def _usable(rows: QuerySet) -> QuerySet:
     return rows.filter(Q(expires_at=None) | Q(expires_at__gt=timezone.now()), state=KeyState.ACTIVE)
