@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import django_filters
 from django.db.models import Q, QuerySet
 
 from channels_app.models import Channel
+
+
+class _TrueOrFalse(django_filters.TypedChoiceFilter):
+    """`true` or `false`; django-filter's own takes any other word for no filter at all."""
+
+    def __init__(self, **options: Any) -> None:
+        choices = (("true", "true"), ("false", "false"))
+        super().__init__(choices=choices, coerce=lambda word: word == "true", **options)
 
 
 class ChannelFilter(django_filters.FilterSet):
@@ -13,8 +23,8 @@ class ChannelFilter(django_filters.FilterSet):
 
     slug = django_filters.CharFilter()
     provider = django_filters.CharFilter()
-    enabled = django_filters.BooleanFilter(field_name="is_enabled")
-    is_enabled = django_filters.BooleanFilter(field_name="is_enabled")
+    enabled = _TrueOrFalse(field_name="is_enabled")
+    is_enabled = _TrueOrFalse(field_name="is_enabled")
     tag = django_filters.CharFilter(method="with_tag")
     q = django_filters.CharFilter(method="matching", label="Part of the slug, the base URL or a model's name.")
 

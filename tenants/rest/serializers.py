@@ -7,6 +7,7 @@ from typing import Any
 
 from rest_framework import serializers
 from rest_framework.exceptions import ErrorDetail
+from rest_framework.settings import api_settings
 
 from tenants.rest.paging import suggestion
 
@@ -22,7 +23,8 @@ class Strict(serializers.Serializer):  # type: ignore[type-arg]
     def to_internal_value(self, data: Any) -> Any:
         """Return the checked values; raises ValidationError."""
         if not isinstance(data, Mapping):
-            raise serializers.ValidationError("This must be a JSON object.", code="invalid")
+            wrong = [ErrorDetail("This must be a JSON object.", code="invalid")]
+            raise serializers.ValidationError({api_settings.NON_FIELD_ERRORS_KEY: wrong})
         data = self.normalise(data)
         unknown = [name for name in data if name not in self.fields]
         if unknown:
