@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
-from django.urls import URLPattern, URLResolver
+from django.urls import URLPattern, URLResolver, include, path
 
-urlpatterns: list[URLPattern | URLResolver] = []
+from routex_site.client_api import client_api
+
+urlpatterns: list[URLPattern | URLResolver] = [
+    path("api/", include("routex_site.api")),
+    path("client/", client_api.urls),
+]

@@ -36,7 +36,9 @@ def _scope(app_tenant: str, schema: str) -> Iterator[None]:
             outer = cursor.fetchone()[0] or ""
             cursor.execute("SELECT set_config('app.tenant', %s, true)", [app_tenant])
         yield
-        # Reached only without an exception: a rollback to the savepoint restores the setting by itself.
+        # A rollback to the savepoint restores the setting by itself: after an exception, or when it was asked for.
+        if connection.needs_rollback:
+            return
         with connection.cursor() as cursor:
             cursor.execute("SELECT set_config('app.tenant', %s, true)", [outer])
 

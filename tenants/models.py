@@ -33,6 +33,7 @@ RESERVED_SLUGS = frozenset(
         "platform",
     }
     | {"preferences", "public", "readyz", "routex", "setup", "shortcuts", "static", "t", "v1", "v1beta", "ws"}
+    | {"test-all"}  # /api/channels/test-all
 )
 
 _slug_form = RegexValidator(

@@ -7,7 +7,17 @@ from django.utils import timezone
 
 from tenants.context import platform_scope
 from tenants.engine import keys
-from tenants.models import GatewayKey, KeyState, ManagementToken, Membership, Tenant, User
+from tenants.models import (
+    GatewayKey,
+    KeyState,
+    Limit,
+    ManagementToken,
+    Membership,
+    Quota,
+    Scope,
+    Tenant,
+    User,
+)
 
 
 def tenant_by_slug(*, slug: str) -> Tenant | None:
@@ -44,6 +54,26 @@ def key_by_secret(*, secret: str) -> GatewayKey | None:
             .filter(digest=keys.digest(secret), tenant__state=Tenant.State.ACTIVE)
             .first()
         )
+
+
+def key_find(*, secret: str) -> GatewayKey | None:
+    """Return the gateway key of a secret whatever its state, with its tenant, or None."""
+    with platform_scope():
+        return GatewayKey.objects.select_related("tenant").filter(digest=keys.digest(secret)).first()
+
+
+def limits_of(*, tenant_id: str, key_id: str) -> list[Limit]:
+    """Return the limits that count for a key: its own and its tenant's."""
+    return list(Limit.objects.filter(_counting_for(key_id), tenant_id=tenant_id))
+
+
+def quotas_of(*, tenant_id: str, key_id: str) -> list[Quota]:
+    """Return the quotas that count for a key: its own and its tenant's."""
+    return list(Quota.objects.filter(_counting_for(key_id), tenant_id=tenant_id))
+
+
+def _counting_for(key_id: str) -> Q:
+    return Q(scope=Scope.TENANT) | Q(scope=Scope.KEY, scope_id=key_id)
 
 
 def token_by_secret(*, secret: str) -> ManagementToken | None:
