@@ -7,6 +7,9 @@ from functools import partial
 from typing import Any
 
 from django.contrib.auth.base_user import BaseUserManager
+from django.contrib.auth.password_validation import validate_password
+from django.core.exceptions import ValidationError
+from django.core.validators import validate_email
 from django.db import transaction
 from django.db.models import F
 from django.utils import timezone
@@ -23,13 +26,22 @@ from tenants.models import (
     Membership,
     Quota,
     Role,
+    SetupToken,
     Tenant,
     User,
     everything,
 )
+from tenants.selectors import administrator_exists, tenant_by_slug
 from tenants.signals import config_changed
 
 SYSTEM = "system"
+#: The slug of the tenant that an empty install starts with.
+FIRST_TENANT = "default"
+SETUP_TOKEN_LIFE = dt.timedelta(minutes=30)
+
+
+class SetupClosed(Exception):
+    """`/setup/` cannot be used; the message says why and what to do."""
 
 
 def audit_record(
@@ -174,6 +186,56 @@ def user_create(*, email: str, password: str | None = None, is_platform_admin: b
     user.set_password(password)
     user.save()
     return user
+
+
+def setup_token_issue() -> str:
+    """Return a new one-time token for `/setup/`, valid for 30 minutes; older ones stop working.
+
+    Raises:
+        SetupClosed: an administrator exists already.
+    """
+    if administrator_exists():
+        raise SetupClosed("An administrator exists; sign in at /login/.")
+    secret = keys.mint(keys.SETUP_TOKEN)
+    with transaction.atomic():
+        SetupToken.objects.all().delete()
+        SetupToken.objects.create(digest=keys.digest(secret), expires_at=timezone.now() + SETUP_TOKEN_LIFE)
+    return secret
+
+
+def administrator_create(*, email: str, password: str, actor: str = SYSTEM) -> User:
+    """Create a platform administrator who also administers the first tenant, where it exists.
+
+    Raises:
+        ValidationError: the address is no e-mail address or has an account, or the password is too weak.
+    """
+    email = BaseUserManager.normalize_email(email.strip())
+    validate_email(email)
+    validate_password(password, User(email=email))
+    with platform_scope():
+        if User.objects.filter(issuer="local", email__iexact=email).exists():
+            raise ValidationError(f"{email} has an account already.", code="taken")
+        user = user_create(email=email, password=password, is_platform_admin=True)
+        audit_record(tenant_id=None, actor=actor, action="administrator.created", target=user)
+        tenant = tenant_by_slug(slug=FIRST_TENANT)
+        if tenant is not None:
+            membership_set(tenant_id=tenant.id, user=user, role=Role.ADMIN, actor=actor)
+    return user
+
+
+def setup_complete(*, token: str, email: str, password: str) -> User:
+    """Use a set-up token up and create the first administrator; a refused e-mail or password leaves it usable.
+
+    Raises:
+        SetupClosed: the token is wrong, used or expired, or an administrator exists.
+        ValidationError: see administrator_create.
+    """
+    with transaction.atomic():
+        # The deletion locks the row: of two who hold the same token, one finds it gone.
+        used, _ = SetupToken.objects.filter(digest=keys.digest(token), expires_at__gt=timezone.now()).delete()
+        if not used or administrator_exists():
+            raise SetupClosed("This set-up link was used, has expired or is not complete.")
+        return administrator_create(email=email, password=password, actor="setup")
 
 
 def membership_set(*, tenant_id: str, user: User, role: str, actor: str = SYSTEM) -> Membership:
