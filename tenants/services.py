@@ -69,7 +69,8 @@ def config_touch(*, tenant_id: str) -> None:
     )
     if not updated:
         ConfigState.objects.create(tenant_id=tenant_id, version=1)
-    transaction.on_commit(partial(config_changed.send, sender=Tenant, tenant_id=tenant_id))
+    # robust: the change is committed; a failure to publish is logged and made good by reconciliation.
+    transaction.on_commit(partial(config_changed.send, sender=Tenant, tenant_id=tenant_id), robust=True)
 
 
 def tenant_create(*, slug: str, name: str, actor: str = SYSTEM, **fields: Any) -> Tenant:

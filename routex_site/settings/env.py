@@ -115,6 +115,8 @@ class Environment:
     admin_password: str
     bootstrap_key: str
     private_upstreams: tuple[IPNetwork, ...]
+    #: The supervisor started PostgreSQL on this machine and handed its URL to this process.
+    is_local_install: bool
     base_url: str
     allowed_hosts: tuple[str, ...]
     debug: bool
@@ -161,6 +163,7 @@ def read_environment(environ: Mapping[str, str] | None = None) -> Environment:
         admin_password=read.secret("ROUTEX_ADMIN_PASSWORD"),
         bootstrap_key=read.secret("ROUTEX_BOOTSTRAP_KEY"),
         private_upstreams=read.networks("ROUTEX_ALLOW_PRIVATE_UPSTREAMS"),
+        is_local_install=read.flag("ROUTEX_LOCAL_INSTALL", default=False),
         base_url=read.text("ROUTEX_BASE_URL"),
         allowed_hosts=tuple(read.text("ROUTEX_ALLOWED_HOSTS").replace(",", " ").split()),
         debug=read.flag("ROUTEX_DEBUG", default=False),

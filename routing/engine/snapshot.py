@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -123,8 +124,14 @@ class Candidate:
 class Snapshot:
     """A tenant's configuration with what every request looks up prepared."""
 
-    def __init__(self, document: TenantDocument, channels: Iterable[Channel]) -> None:
+    def __init__(
+        self, document: TenantDocument, channels: Iterable[Channel], private_networks: tuple[str, ...] = ()
+    ) -> None:
         self.document = document
+        #: Private address ranges that this tenant's channels may reach, the platform's grants included.
+        self.private_networks = private_networks
+        #: When this process built it, in seconds since the epoch; what model listings show as their date.
+        self.created_s = int(time.time())
         self.channels = {channel.spec.slug: channel for channel in channels}
         self._exact: dict[str, tuple[Candidate, ...]] = {}
         self._globs: list[tuple[str, Candidate]] = []
@@ -158,7 +165,11 @@ class Snapshot:
 
 
 def build_snapshot(
-    document: TenantDocument, *, provider: Callable[[str], Provider], unseal: Callable[[str], str]
+    document: TenantDocument,
+    *,
+    provider: Callable[[str], Provider],
+    unseal: Callable[[str], str],
+    private_networks: tuple[str, ...] = (),
 ) -> Snapshot:
     """Return the snapshot of a document.
 
@@ -177,4 +188,5 @@ def build_snapshot(
             )
             for spec in document.channels
         ],
+        private_networks,
     )

@@ -1,0 +1,99 @@
+"""Builds the gateway once per process: snapshot source, upstream pool, record sink. Imports no Django."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from dataclasses import dataclass, field
+from urllib.parse import urlsplit
+
+from analytics.engine.live_feed import LivePublisher
+from analytics.engine.sink import RecordSink
+from channels_app.engine.providers import PROVIDERS
+from channels_app.engine.upstream import HttpUpstreams
+from channels_app.engine.vault import Vault
+from routex_site import VERSION
+from routex_site.settings.env import Environment
+from routing.engine.asgi import GatewayApp
+from routing.engine.gateway import Gateway
+from routing.engine.snapshot import Snapshot, TenantDocument, build_snapshot
+from routing.engine.source import SnapshotSource
+
+logger = logging.getLogger("routex.wiring")
+
+LOOPBACK = ("127.0.0.0/8", "::1/128")
+#: How long requests may finish after the process was told to stop.
+DRAIN_S = 30.0
+
+
+@dataclass(slots=True)
+class Process:
+    """What one gateway process is made of, and its start and end."""
+
+    environment: Environment
+    source: SnapshotSource
+    upstreams: HttpUpstreams
+    sink: RecordSink
+    publisher: LivePublisher | None
+    gateway: Gateway
+    app: GatewayApp
+    began_s: float = field(default_factory=time.monotonic)
+
+    async def start(self) -> None:
+        """Start everything that works beside the requests; runs on the server's loop before it listens."""
+        self.source.start()
+        await self.sink.start()
+
+    async def stop(self) -> None:
+        """Refuse new requests, let running ones finish, and write what they left behind."""
+        self.gateway.is_draining = True
+        give_up_s = time.monotonic() + DRAIN_S
+        while self.gateway.in_flight and time.monotonic() < give_up_s:  # noqa: ASYNC110 an event would cost each request
+            await asyncio.sleep(0.05)
+        await self.sink.close()
+        if self.publisher is not None:
+            await self.publisher.close()
+        await self.upstreams.aclose()
+        await self.source.stop()
+
+
+def build_process(environment: Environment) -> Process:
+    """Return the process's gateway, not started yet."""
+    vault = Vault(environment.encryption_keys)
+    granted = tuple(str(network) for network in environment.private_upstreams)
+
+    def build(document: TenantDocument) -> Snapshot:
+        networks = (*document.private_upstreams, *granted)
+        if environment.is_local_install and document.slug == "default":
+            # So that Ollama and vLLM on the same machine work out of the box (decisions 20).
+            networks = (*networks, *LOOPBACK)
+        return build_snapshot(
+            document, provider=PROVIDERS.__getitem__, unseal=vault.unseal, private_networks=tuple(networks)
+        )
+
+    source = SnapshotSource(environment.database_url, build)
+    upstreams = HttpUpstreams(own_listeners=own_listeners(environment))
+    publisher = LivePublisher(environment.redis_url) if environment.redis_url else None
+    sink = RecordSink(
+        conninfo=environment.database_url, spill_folder=environment.data_dir / "spill", publisher=publisher
+    )
+    gateway = Gateway(
+        configuration=source,
+        upstreams=upstreams,
+        records=sink,
+        max_body_bytes=environment.max_body_bytes,
+        base_url=environment.public_url,
+        version=VERSION,
+    )
+    return Process(environment, source, upstreams, sink, publisher, gateway, GatewayApp(gateway))
+
+
+def own_listeners(environment: Environment) -> list[tuple[str, int]]:
+    """Return where Routex and its servers listen: no channel may reach these, whatever was granted."""
+    listeners = [(environment.host, environment.port)]
+    for url, port in ((environment.database_url, 5432), (environment.redis_url, 6379)):
+        parts = urlsplit(url)
+        if parts.hostname:
+            listeners.append((parts.hostname, parts.port or port))
+    return listeners

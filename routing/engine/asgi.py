@@ -1,0 +1,231 @@
+"""HTTP in, HTTP out: read the body, pick the format by path, stream the answer, render errors."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+from urllib.parse import parse_qsl
+
+from routing.engine import listing
+from routing.engine.call import Call
+from routing.engine.errors import GatewayError, MethodNotAllowed, RequestTooLarge, Unavailable, UnknownRoute
+from routing.engine.format import Format, Route
+from routing.engine.formats import FORMATS
+from routing.engine.gateway import Gateway
+from routing.engine.pipeline import serve, settle
+from tenants.engine.ids import new_id
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+
+logger = logging.getLogger("routex.gateway")
+
+#: Paths that belong to the gateway; everything else is the console's.
+PREFIXES = ("/v1/", "/v1beta/")
+#: What a request that no answer reached is recorded as (nginx's convention).
+CLIENT_CLOSED_REQUEST = 499
+
+
+class ClientGone(Exception):
+    """The client hung up before its request was whole."""
+
+
+class GatewayApp:
+    """The gateway as an ASGI application."""
+
+    def __init__(self, gateway: Gateway) -> None:
+        self.gateway = gateway
+        self._formats: list[Format] = [FORMATS[name] for name in FORMATS]
+        self._exact: dict[str, tuple[Format, Route]] = {
+            path: (known, Route(operation)) for known in self._formats for path, operation in known.paths.items()
+        }
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one HTTP request."""
+        path: str = scope["path"]
+        found = self._exact.get(path) or self._by_pattern(path)
+        headers = dict(scope["headers"])
+        reply = AsgiReply(send)
+        query = dict(parse_qsl(scope["query_string"].decode("latin-1"))) if scope["query_string"] else {}
+        call = Call(
+            id=new_id("req"),
+            format=found[0] if found else listing.format_of(headers, path),
+            route=found[1] if found else Route(""),
+            headers=headers,
+            query=query,
+            client_address=scope["client"][0] if scope.get("client") else "",
+        )
+        self.gateway.in_flight += 1
+        exchange = Exchange(call, self.gateway, receive, reply)
+        try:
+            await self._dispatch(call, scope["method"], path, exchange, reply)
+        except GatewayError as error:
+            await _refuse(call, error, reply)
+        except ClientGone:
+            call.outcome, call.status = "gone", CLIENT_CLOSED_REQUEST
+        except asyncio.CancelledError:
+            call.outcome, call.status = "gone", reply.status or CLIENT_CLOSED_REQUEST
+            if not exchange.absorb_cancellation():
+                raise
+        except Exception:
+            logger.exception("request %s failed inside Routex", call.id)
+            call.outcome = "failed"
+            if reply.is_started:
+                call.error = GatewayError("Routex failed while answering.")
+                raise  # the server cuts the connection: never a clean end
+            await _refuse(call, GatewayError(f"Routex failed. Give this id to your admin: {call.id}"), reply)
+        finally:
+            exchange.stop()
+            self.gateway.in_flight -= 1
+            call.status = call.status or reply.status
+            call.response_bytes = reply.sent_bytes
+            if found is not None:
+                settle(call, self.gateway)
+
+    async def _dispatch(self, call: Call, method: str, path: str, exchange: Exchange, reply: AsgiReply) -> None:
+        if self.gateway.is_draining:
+            raise Unavailable("This server is restarting.", code="shutting_down", retry_after_s=2)
+        if not call.route.operation:
+            await self._listing_or_nothing(call, method, path, reply)
+        elif method != "POST":
+            raise MethodNotAllowed(f"{path} takes POST, not {method}.")
+        else:
+            await serve(call, self.gateway, exchange.read_body, reply)
+
+    def _by_pattern(self, path: str) -> tuple[Format, Route] | None:
+        for known in self._formats:
+            route = known.route(path)
+            if route is not None:
+                return known, route
+        return None
+
+    async def _listing_or_nothing(self, call: Call, method: str, path: str, reply: AsgiReply) -> None:
+        if not listing.is_listing(path):
+            close = listing.closest_path(path, list(self._exact))
+            hint = f" Did you mean {close}?" if close else ""
+            raise UnknownRoute(f"No route {method} {path}.{hint}")
+        if method not in {"GET", "HEAD"}:
+            raise MethodNotAllowed(f"{path} takes GET, not {method}.")
+        body = await listing.answer(call, self.gateway, path)
+        await reply.start(
+            200,
+            [
+                (b"content-type", b"application/json"),
+                (b"content-length", str(len(body)).encode()),
+                (b"x-request-id", call.id.encode()),
+                (b"cache-control", b"no-store"),
+            ],
+        )
+        await reply.end(b"" if method == "HEAD" else body)
+
+
+class AsgiReply:
+    """The way back to the client over ASGI; servers make `send` wait while the client does not read."""
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+        self.status = 0
+        self.sent_bytes = 0
+
+    @property
+    def is_started(self) -> bool:
+        """Whether status and headers are out."""
+        return self.status != 0
+
+    async def start(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
+        """Send status and headers."""
+        self.status = status
+        await self._send({"type": "http.response.start", "status": status, "headers": headers})
+
+    async def write(self, body: bytes) -> None:
+        """Send a piece of the body and wait while the client is behind."""
+        self.sent_bytes += len(body)
+        await self._send({"type": "http.response.body", "body": body, "more_body": True})
+
+    async def end(self, body: bytes = b"") -> None:
+        """Send the last piece."""
+        self.sent_bytes += len(body)
+        await self._send({"type": "http.response.body", "body": body, "more_body": False})
+
+
+class Exchange:
+    """The incoming side of one request: its body, and the watch for the client's leaving."""
+
+    def __init__(self, call: Call, gateway: Gateway, receive: Receive, reply: AsgiReply) -> None:
+        self._call = call
+        self._limit = gateway.max_body_bytes
+        self._receive = receive
+        self._task = asyncio.current_task()
+        self._watch: asyncio.Future[Message] | None = None
+        self._has_left = False
+        self._is_over = False
+
+    async def read_body(self) -> bytes:
+        """Return the whole body, then watch for the client's leaving, which cancels the request.
+
+        Raises:
+            RequestTooLarge: it passes the limit; nothing beyond the limit is kept.
+            ClientGone: the client left while sending.
+        """
+        declared = self._call.headers.get(b"content-length", b"")
+        if declared.isdigit() and int(declared) > self._limit:
+            raise self._too_large(int(declared))
+        parts: list[bytes] = []
+        size = 0
+        while True:
+            message = await self._receive()
+            if message["type"] == "http.disconnect":
+                raise ClientGone
+            part = message.get("body", b"")
+            size += len(part)
+            if size > self._limit:
+                raise self._too_large(size)
+            parts.append(part)
+            if not message.get("more_body", False):
+                break
+        self._watch = asyncio.ensure_future(self._receive())
+        self._watch.add_done_callback(self._left)
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    def _too_large(self, size: int) -> RequestTooLarge:
+        mb = 1024 * 1024
+        return RequestTooLarge(f"Body is {size / mb:.1f} MB or more; the limit is {self._limit / mb:.0f} MB.")
+
+    def _left(self, watch: asyncio.Future[Message]) -> None:
+        if not self._is_over and not watch.cancelled() and self._task is not None:
+            self._has_left = True
+            self._task.cancel()
+
+    def absorb_cancellation(self) -> bool:
+        """Whether the cancellation was ours (the client left), in which case it ends here."""
+        if self._has_left and self._task is not None:
+            self._task.uncancel()
+        return self._has_left
+
+    def stop(self) -> None:
+        """Stop watching."""
+        self._is_over = True
+        if self._watch is not None:
+            self._watch.cancel()
+
+
+async def _refuse(call: Call, error: GatewayError, reply: AsgiReply) -> None:
+    """Answer with an error in the caller's format."""
+    call.error = error
+    call.outcome = "failed" if call.attempts else "refused"
+    rendered = call.format.error_reply(error, call.id)
+    headers = [
+        (b"content-type", b"application/json"),
+        (b"content-length", str(len(rendered.body)).encode()),
+        (b"x-request-id", call.id.encode()),
+        (b"cache-control", b"no-store"),
+        *rendered.headers,
+    ]
+    if call.attempts:
+        headers.append((b"x-routex-attempts", str(len(call.attempts)).encode()))
+    await reply.start(rendered.status, headers)
+    await reply.end(rendered.body)

@@ -1,0 +1,95 @@
+"""Call: everything known about one request so far, and the record it becomes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from analytics.engine.record import AttemptRecord, Outcome, RequestRecord, Usage
+from routing.engine.errors import GatewayError
+from routing.engine.format import Asked, Format, Route
+from routing.engine.snapshot import Candidate, Snapshot
+from tenants.engine.principal import Principal
+
+
+@dataclass(slots=True)
+class Call:
+    """One request on its way through the gateway. Filled step by step; `record` reads it at the end.
+
+    `began_s` is the monotonic clock, `started_us` the wall clock.
+    """
+
+    id: str
+    format: Format
+    route: Route
+    headers: Mapping[bytes, bytes]
+    query: Mapping[str, str]
+    client_address: str = ""
+    began_s: float = field(default_factory=time.perf_counter)
+    started_us: int = field(default_factory=lambda: time.time_ns() // 1000)
+    body: bytes = b""
+    principal: Principal | None = None
+    snapshot: Snapshot | None = None
+    asked: Asked | None = None
+    session_id: str = ""
+    attempts: list[AttemptRecord] = field(default_factory=list)
+    served_by: Candidate | None = None
+    status: int = 0
+    outcome: Outcome = "answered"
+    error: GatewayError | None = None
+    usage: Usage | None = None
+    reported_model: str = ""
+    queue_ms: float = 0.0
+    connect_ms: float = 0.0
+    first_token_ms: float | None = None
+    response_bytes: int = 0
+
+    def header(self, name: bytes) -> str:
+        """Return a request header by its lower-case name, or an empty string."""
+        return self.headers.get(name, b"").decode("latin-1")
+
+    def elapsed_ms(self) -> float:
+        """Return the milliseconds since the request came in."""
+        return (time.perf_counter() - self.began_s) * 1000
+
+    def record(self) -> RequestRecord | None:
+        """Return what the request leaves behind; None for one whose tenant is not known."""
+        if self.principal is None:
+            return None
+        asked, served, error = self.asked, self.served_by, self.error
+        total_ms = self.elapsed_ms()
+        return RequestRecord(
+            id=self.id,
+            tenant_id=self.principal.tenant_id,
+            key_id=self.principal.key_id,
+            session_id=self.session_id,
+            client_request_id=self.header(b"x-client-request-id")[:64],
+            operation=self.route.operation,
+            client_format=self.format.name,
+            upstream_format=self.format.name if served else "",
+            asked_model=asked.model if asked else "",
+            public_model=served.public_model if served else "",
+            upstream_model=served.upstream_model if served else "",
+            reported_model=self.reported_model,
+            channel_id=served.channel.spec.id if served else "",
+            channel_slug=served.channel.spec.slug if served else "",
+            provider=served.channel.spec.provider if served else "",
+            attempts=tuple(self.attempts),
+            is_stream=asked.is_stream if asked else False,
+            status=self.status,
+            outcome=self.outcome,
+            error_code=error.code if error else "",
+            error_message=error.message if error else "",
+            usage=self.usage,
+            started_us=self.started_us,
+            finished_us=self.started_us + int(total_ms * 1000),
+            queue_ms=self.queue_ms,
+            connect_ms=self.connect_ms,
+            first_token_ms=self.first_token_ms,
+            total_ms=total_ms,
+            request_bytes=len(self.body),
+            response_bytes=self.response_bytes,
+            client_address=self.client_address,
+            user_agent=self.header(b"user-agent")[:200],
+        )

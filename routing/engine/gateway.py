@@ -1,0 +1,63 @@
+"""Gateway: what one process brings to every request; built once by wiring, passed as an argument."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from analytics.engine.record import RequestRecord
+from channels_app.engine.provider import Upstreams
+from routing.engine.breaker import ChannelStates
+from routing.engine.snapshot import Snapshot
+from tenants.engine.principal import Principal
+
+
+class Configuration(Protocol):
+    """Where principals and snapshots come from; `routing.engine.source` implements it over PostgreSQL."""
+
+    #: The key directory is here; before that nobody can be known.
+    is_ready: bool
+
+    def principal(self, digest: bytes) -> Principal | None:
+        """Return the principal of a key's digest, or None when there is no such key."""
+        ...
+
+    def snapshot(self, tenant_id: str) -> Snapshot | None:
+        """Return a loaded tenant's newest snapshot, or None when it is not loaded yet."""
+        ...
+
+    async def load(self, tenant_id: str) -> Snapshot | None:
+        """Load a tenant on first use; None when it has no snapshot or the database is away."""
+        ...
+
+
+class Records(Protocol):
+    """Takes records without ever blocking; `analytics.engine.sink` implements it."""
+
+    def put(self, record: RequestRecord) -> object:
+        """Hand a record over."""
+        ...
+
+
+@dataclass(slots=True)
+class Gateway:
+    """One process's gateway. `clock` is monotonic seconds; tests pass their own clock and chance."""
+
+    configuration: Configuration
+    upstreams: Upstreams
+    records: Records
+    max_body_bytes: int = 32 * 1024 * 1024
+    base_url: str = ""
+    version: str = ""
+    clock: Callable[[], float] = time.monotonic
+    chance: Callable[[], float] = random.random
+    states: ChannelStates = field(default_factory=ChannelStates)
+    #: Longest the head of a stream is held back while an early error could still fail over (decisions 15).
+    commit_after_s: float = 10.0
+    #: Silence in a stream after which a heartbeat goes out.
+    heartbeat_s: float = 15.0
+    in_flight: int = 0
+    is_draining: bool = False

@@ -1,0 +1,54 @@
+"""The model listings, in the shape of whoever asks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from difflib import get_close_matches
+from urllib.parse import unquote
+
+from routing.engine.call import Call
+from routing.engine.errors import ModelNotFound
+from routing.engine.format import Format
+from routing.engine.formats import FORMATS
+from routing.engine.gateway import Gateway
+from routing.engine.pipeline import admit, authenticate
+
+_PATHS = ("/v1/models", "/v1beta/models")
+
+
+def is_listing(path: str) -> bool:
+    """Whether a path is a listing of models or the card of one."""
+    return any(path == known or path.startswith(f"{known}/") for known in _PATHS)
+
+
+def format_of(headers: Mapping[bytes, bytes], path: str) -> Format:
+    """Return the format whose listing or error shape the caller expects: the first that recognises its headers."""
+    for name in FORMATS:
+        if FORMATS[name].speaks(headers, path):
+            return FORMATS[name]
+    return FORMATS["openai-chat"]
+
+
+def closest_path(path: str, known: list[str]) -> str:
+    """Return the known path that looks most like this one, or an empty string."""
+    return next(iter(get_close_matches(path, known, n=1, cutoff=0.75)), "")
+
+
+async def answer(call: Call, gateway: Gateway, path: str) -> bytes:
+    """Return the body of a listing, or of one model's card.
+
+    Raises:
+        GatewayError: the caller is not known, or the model is not served for it.
+    """
+    call.principal = authenticate(call, gateway)
+    await admit(call, gateway)
+    assert call.snapshot is not None
+    served = [name for name in call.snapshot.models if call.principal.may_use_model(name)]
+    created_s = call.snapshot.created_s
+    prefix = next(known for known in reversed(_PATHS) if path.startswith(known))
+    asked = unquote(path[len(prefix) :].strip("/"))
+    if not asked:
+        return call.format.model_list(served, created_s)
+    if asked not in served:
+        raise ModelNotFound(f"Model `{asked}` is not served here. List: GET /v1/models.", param="model")
+    return call.format.model_card(asked, created_s)

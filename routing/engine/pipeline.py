@@ -1,0 +1,139 @@
+"""One request in seven verbs: authenticate, admit, parse, route, attempt, relay, settle."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+
+from routing.engine.attempts import Attempt, Committed
+from routing.engine.call import Call
+from routing.engine.errors import Forbidden, Unauthenticated, Unavailable
+from routing.engine.gateway import Gateway
+from routing.engine.relay import Reply, relay
+from routing.engine.resolution import resolve
+from routing.engine.session import session_id
+from routing.engine.snapshot import Candidate
+from tenants.engine import keys
+from tenants.engine.principal import Principal
+
+ReadBody = Callable[[], Awaitable[bytes]]
+
+
+async def serve(call: Call, gateway: Gateway, read_body: ReadBody, reply: Reply) -> None:
+    """Answer one request; raises GatewayError for whatever must be refused."""
+    call.principal = authenticate(call, gateway)
+    await admit(call, gateway)
+    call.body = await read_body()
+    parse(call)
+    answer = await attempt(call, gateway, route(call))
+    call.served_by = answer.candidate
+    await relay(call, answer, reply, gateway)
+
+
+def authenticate(call: Call, gateway: Gateway) -> Principal:
+    """Return who is calling.
+
+    Raises:
+        Unauthenticated: no key, or one that is malformed, foreign, unknown, expired, disabled or revoked.
+        Unavailable: this process has not read the key directory yet.
+    """
+    secret = presented_key(call)
+    if not secret:
+        raise Unauthenticated(
+            "No API key. Send it as `Authorization: Bearer rtx_…` (or `x-api-key`).", code="missing_api_key"
+        )
+    if not keys.is_well_formed(secret):
+        raise _malformed(secret)
+    if not gateway.configuration.is_ready:
+        raise Unavailable("Routex is starting: its keys are not loaded yet.", retry_after_s=2)
+    principal = gateway.configuration.principal(keys.digest(secret))
+    if principal is None:
+        raise Unauthenticated(f"Unknown API key `rtx_…{secret[-4:]}`. It may be mistyped or deleted.")
+    if principal.state != "active":
+        raise Unauthenticated(
+            f"Key `{principal.key_slug}` is {principal.state}. Ask an admin of your tenant for another.",
+            code=f"api_key_{principal.state}",
+        )
+    if principal.expires_at_s is not None and principal.expires_at_s <= time.time():
+        when = datetime.fromtimestamp(principal.expires_at_s, UTC).strftime("%Y-%m-%d %H:%M UTC")
+        raise Unauthenticated(f"Key `{principal.key_slug}` expired on {when}. Rotate it.", code="api_key_expired")
+    return principal
+
+
+def presented_key(call: Call) -> str:
+    """Return the key of a request, from wherever official SDKs put it; `?key=` only where the format has it."""
+    authorization = call.header(b"authorization")
+    if authorization[:7].lower() == "bearer ":
+        return authorization[7:].strip()
+    return (
+        call.header(b"x-api-key")
+        or call.header(b"x-goog-api-key")
+        or (call.query.get("key", "") if call.format.takes_key_in_query else "")
+    )
+
+
+def _malformed(secret: str) -> Unauthenticated:
+    owner = keys.foreign_owner(secret)
+    if owner:
+        return Unauthenticated(
+            f"This looks like {owner}. Routex needs its own key, which starts with `rtx_`.", code="foreign_api_key"
+        )
+    if secret.startswith(keys.MANAGEMENT_TOKEN):
+        return Unauthenticated(
+            "This is a management token, for /api only. The gateway needs a tenant key (`rtx_…`).",
+            code="foreign_api_key",
+        )
+    if secret.startswith(keys.GATEWAY_KEY):
+        return Unauthenticated(
+            "This is not a complete Routex key (checksum differs); it was probably cut when copied.",
+            code="malformed_api_key",
+        )
+    return Unauthenticated("This is no Routex key: those start with `rtx_`.", code="malformed_api_key")
+
+
+async def admit(call: Call, gateway: Gateway) -> None:
+    """Load the tenant's configuration and let an active tenant through.
+
+    Raises:
+        Forbidden: the tenant is suspended.
+        Unavailable: its configuration cannot be had.
+    """
+    assert call.principal is not None
+    configuration = gateway.configuration
+    tenant_id = call.principal.tenant_id
+    snapshot = configuration.snapshot(tenant_id) or await configuration.load(tenant_id)
+    if snapshot is None:
+        raise Unavailable("This tenant's configuration cannot be loaded right now.", retry_after_s=2)
+    if snapshot.document.is_suspended:
+        reason = snapshot.document.suspended_reason or "no reason was given"
+        raise Forbidden(f"Tenant `{snapshot.document.slug}` is suspended: {reason}.", code="tenant_suspended")
+    call.snapshot = snapshot
+
+
+def parse(call: Call) -> None:
+    """Read what routing needs from the body; the rest stays bytes."""
+    call.asked = call.format.read_request(call.route, call.query, call.body)
+    call.session_id = session_id(call.headers, call.asked.session_hint)
+
+
+def route(call: Call) -> list[list[Candidate]]:
+    """Return who may serve the request: the model's candidates, then those of each fallback model."""
+    assert call.snapshot is not None and call.principal is not None and call.asked is not None
+    first, fallbacks = resolve(
+        call.snapshot, call.principal, call.route.operation, call.asked.model, call.header(b"x-routex-channel")
+    )
+    return [first, *fallbacks]
+
+
+async def attempt(call: Call, gateway: Gateway, groups: list[list[Candidate]]) -> Committed:
+    """Return an answer that may be committed."""
+    assert call.snapshot is not None and call.asked is not None
+    return await Attempt(call, gateway, call.snapshot, call.asked).run(groups)
+
+
+def settle(call: Call, gateway: Gateway) -> None:
+    """Hand the record over; runs whatever the end was, and never waits."""
+    record = call.record()
+    if record is not None:
+        gateway.records.put(record)

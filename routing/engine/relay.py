@@ -1,0 +1,174 @@
+"""Deliver a committed answer: chunk by chunk without waiting, heartbeats in silences, an error event after a cut."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Protocol
+
+from channels_app.engine.errors import UpstreamError, UpstreamTimeout
+from routing.engine.attempts import Committed
+from routing.engine.call import Call
+from routing.engine.errors import GatewayError, UpstreamFailed, UpstreamTimedOut
+from routing.engine.format import StreamReader
+from routing.engine.gateway import Gateway
+
+Header = tuple[bytes, bytes]
+
+
+class Reply(Protocol):
+    """The way back to the client. `write` waits while the client does not read: that is the back-pressure."""
+
+    async def start(self, status: int, headers: list[Header]) -> None:
+        """Send status and headers."""
+        ...
+
+    async def write(self, body: bytes) -> None:
+        """Send a piece of the body."""
+        ...
+
+    async def end(self, body: bytes = b"") -> None:
+        """Send the last piece."""
+        ...
+
+
+async def relay(call: Call, answer: Committed, reply: Reply, gateway: Gateway) -> None:
+    """Deliver the answer and note on the call what it turned out to be."""
+    try:
+        if answer.reader is not None:
+            await _relay_stream(call, answer, answer.reader, reply, gateway)
+        else:
+            await _relay_whole(call, answer, reply)
+    finally:
+        await answer.response.close()
+
+
+async def _relay_whole(call: Call, answer: Committed, reply: Reply) -> None:
+    call.usage, call.reported_model = answer.facts.usage, answer.facts.model
+    call.first_token_ms = call.elapsed_ms()
+    content_type = answer.response.header(b"content-type") or b"application/json"
+    headers = [(b"content-type", content_type), *answer_headers(call, answer)]
+    if answer.rest is None:
+        headers.append((b"content-length", str(len(answer.held[0])).encode()))
+        await reply.start(200, headers)
+        await reply.end(answer.held[0])
+        return
+    await reply.start(200, headers)
+    await reply.write(answer.held[0])
+    async for chunk in answer.rest:
+        await reply.write(chunk)
+    await reply.end()
+
+
+async def _relay_stream(call: Call, answer: Committed, reader: StreamReader, reply: Reply, gateway: Gateway) -> None:
+    assert call.asked is not None
+    call.first_token_ms = call.elapsed_ms() if reader.has_content else None
+    headers = [
+        (b"content-type", call.format.stream_type(call.asked)),
+        (b"x-accel-buffering", b"no"),
+        *answer_headers(call, answer),
+    ]
+    await reply.start(200, headers)
+    pulse = Pulse(call.format.heartbeat, gateway.heartbeat_s, lambda: reader.is_between_events, reply.write)
+    fault: UpstreamError | None = None
+    try:
+        if any(answer.held):
+            await reply.write(b"".join(answer.held))
+        if answer.rest is not None:
+            async for chunk in answer.rest:
+                out = reader.feed(chunk)
+                if call.first_token_ms is None and reader.has_content:
+                    call.first_token_ms = call.elapsed_ms()
+                if out:
+                    pulse.beat()
+                    await reply.write(out)
+            tail = reader.finish()
+            if tail:
+                await reply.write(tail)
+    except UpstreamError as error:
+        fault = error
+    finally:
+        pulse.stop()
+        call.usage, call.reported_model = reader.usage, reader.model
+    await reply.end(_last_words(call, answer, reader, fault))
+
+
+def _last_words(call: Call, answer: Committed, reader: StreamReader, fault: UpstreamError | None) -> bytes:
+    """Return the error event that a broken stream ends with; nothing for one that is complete."""
+    slug = answer.candidate.channel.spec.slug
+    if reader.failure:
+        # The upstream said it itself, in the client's format, and that has been passed on.
+        call.outcome, call.error = "cut", UpstreamFailed(f"Channel `{slug}` reported an error inside the stream.")
+        return b""
+    if reader.is_complete:
+        return b""
+    told = f" after {reader.usage.output_tokens} tokens" if reader.usage and reader.usage.output_tokens else ""
+    error: GatewayError
+    if isinstance(fault, UpstreamTimeout):
+        error = UpstreamTimedOut(f"Channel `{slug}` fell silent{told}: {fault}.")
+    else:
+        error = UpstreamFailed(f"Channel `{slug}` closed the stream before its end{told}. The answer is not complete.")
+    call.outcome, call.error = "cut", error
+    return reader.error_event(error, call.id)
+
+
+def answer_headers(call: Call, answer: Committed) -> list[Header]:
+    """Return what every delivered answer carries besides its own content headers (contract §3)."""
+    candidate = answer.candidate
+    request_id = call.id.encode()
+    timing = f"connect;dur={call.connect_ms:.1f}, total;dur={call.elapsed_ms():.1f}"
+    headers = [
+        (b"x-request-id", request_id),
+        (b"x-routex-channel", candidate.channel.spec.slug.encode()),
+        (b"x-routex-model", candidate.upstream_model.encode("utf-8", "replace")),
+        (b"x-routex-attempts", str(len(call.attempts)).encode()),
+        (b"cache-control", b"no-store"),
+        (b"server-timing", timing.encode()),
+    ]
+    own_name = call.format.request_id_header
+    if own_name != b"x-request-id":
+        headers.append((own_name, request_id))
+    return headers
+
+
+class Pulse:
+    """Writes a heartbeat whenever nothing was written for a while; costs one timer, not one per chunk."""
+
+    def __init__(
+        self,
+        heartbeat: bytes,
+        silence_s: float,
+        may_beat: Callable[[], bool],
+        write: Callable[[bytes], Awaitable[None]],
+    ) -> None:
+        self._heartbeat = heartbeat
+        self._silence_s = silence_s
+        self._may_beat = may_beat
+        self._write = write
+        self._loop = asyncio.get_running_loop()
+        self._last_s = self._loop.time()
+        self._task: asyncio.Task[None] | None = None
+        self._timer = self._loop.call_later(silence_s, self._tick) if heartbeat else None
+
+    def beat(self) -> None:
+        """Note that something was written."""
+        self._last_s = self._loop.time()
+
+    def stop(self) -> None:
+        """Write nothing more."""
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._task is not None:
+            self._task.cancel()
+
+    def _tick(self) -> None:
+        silent_s = self._loop.time() - self._last_s
+        # A beat that still waits is back-pressure: the client is not reading, and needs no sign of life.
+        if silent_s >= self._silence_s and self._may_beat() and (self._task is None or self._task.done()):
+            self._task = self._loop.create_task(self._send())
+            silent_s = 0.0
+        self._timer = self._loop.call_later(max(0.05, self._silence_s - silent_s), self._tick)
+
+    async def _send(self) -> None:
+        self.beat()
+        await self._write(self._heartbeat)

@@ -1,0 +1,107 @@
+"""A model name → the candidates that may serve it for this key, or the reason why none does."""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+
+from routing.engine.errors import Forbidden, ModelNotFound, NoChannel
+from routing.engine.snapshot import Candidate, Snapshot
+from tenants.engine.principal import Principal
+
+
+def resolve(
+    snapshot: Snapshot, principal: Principal, operation: str, asked: str, pinned_channel: str = ""
+) -> tuple[list[Candidate], list[list[Candidate]]]:
+    """Return the candidates of a model, and those of each of its fallback models, unordered.
+
+    A name is looked up as a public model, then as an alias, then split at the first `/` or `,` when the left side is
+    a channel's slug (decisions 13). The key's allow-lists hold for the asked name and for each final pair.
+
+    Raises:
+        Forbidden: the key may not use the model or the channel.
+        ModelNotFound: nothing of this tenant serves the model in this format.
+        NoChannel: channels serve it, and all are switched off.
+    """
+    if not principal.may_use_model(asked):
+        raise Forbidden(
+            f"Key `{principal.key_slug}` may not use `{asked}`. Allowed: {', '.join(principal.models)}.", param="model"
+        )
+    model, channel_slug = _look_up(snapshot, asked)
+    channel_slug = pinned_channel or channel_slug
+    found = _permitted(snapshot, principal, operation, model, channel_slug)
+    if not found:
+        raise _why_none(snapshot, principal, operation, asked, model, channel_slug)
+    fallbacks = () if channel_slug else snapshot.document.fallbacks.get(model, ())
+    return found, [_permitted(snapshot, principal, operation, name, "") for name in fallbacks]
+
+
+def _look_up(snapshot: Snapshot, asked: str) -> tuple[str, str]:
+    """Return the public model and the channel's slug, "" where the name does not say one."""
+    if snapshot.candidates(asked):
+        return asked, ""
+    alias = snapshot.document.aliases.get(asked)
+    if alias is not None:
+        return _look_up_target(snapshot, alias)
+    return _look_up_target(snapshot, asked)
+
+
+def _look_up_target(snapshot: Snapshot, name: str) -> tuple[str, str]:
+    if snapshot.candidates(name):
+        return name, ""
+    cut = min((place for place in (name.find("/"), name.find(",")) if place > 0), default=0)
+    if cut and name[:cut] in snapshot.channels:
+        return name[cut + 1 :].strip(), name[:cut]
+    return name, ""
+
+
+def _permitted(
+    snapshot: Snapshot, principal: Principal, operation: str, model: str, channel_slug: str
+) -> list[Candidate]:
+    if not principal.may_use_model(model):
+        return []
+    return [
+        candidate
+        for candidate in snapshot.candidates(model)
+        if candidate.channel.spec.is_enabled
+        and (not channel_slug or candidate.channel.spec.slug == channel_slug)
+        and candidate.channel.serves(operation)
+        and principal.may_use_channel(candidate.channel.spec.slug)
+    ]
+
+
+def _why_none(
+    snapshot: Snapshot, principal: Principal, operation: str, asked: str, model: str, channel_slug: str
+) -> Forbidden | ModelNotFound | NoChannel:
+    slug = snapshot.document.slug
+    if channel_slug and not principal.may_use_channel(channel_slug):
+        return Forbidden(
+            f"Key `{principal.key_slug}` may not use channel `{channel_slug}`.", code="channel_not_allowed"
+        )
+    if channel_slug and channel_slug not in snapshot.channels:
+        return ModelNotFound(f"Tenant `{slug}` has no channel `{channel_slug}`.", param="model")
+    if not principal.may_use_model(model):
+        return Forbidden(
+            f"Key `{principal.key_slug}` may not use `{model}`, which `{asked}` stands for.", param="model"
+        )
+    serving = [c for c in snapshot.candidates(model) if not channel_slug or c.channel.spec.slug == channel_slug]
+    permitted = [c for c in serving if principal.may_use_channel(c.channel.spec.slug)]
+    speaking = [c for c in permitted if c.channel.serves(operation)]
+    if speaking:
+        names = ", ".join(sorted(c.channel.spec.slug for c in speaking))
+        return NoChannel(
+            f"{len(speaking)} channel(s) serve `{model}`, all switched off: {names}. Switch one on and ask again.",
+            retry_after_s=60,
+        )
+    if permitted:
+        return ModelNotFound(
+            f"`{model}` is served here, but by no channel that speaks {operation.partition(':')[0]}. "
+            "Ask on the path of the channel's own format.",
+            param="model",
+        )
+    if serving:
+        return Forbidden(f"Key `{principal.key_slug}` may use no channel that serves `{model}`.", param="model")
+    close = tuple(get_close_matches(asked, [m for m in snapshot.models if principal.may_use_model(m)], n=3))
+    hint = f" Did you mean `{close[0]}`?" if close else ""
+    return ModelNotFound(
+        f"Model `{asked}` is not served here.{hint} List: GET /v1/models.", param="model", suggestions=close
+    )

@@ -1,0 +1,204 @@
+"""Snapshots and keys from PostgreSQL: loaded on first use, woken by NOTIFY, reconciled by a poll (decisions 12)."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+import psycopg
+from psycopg.rows import TupleRow
+
+from routing.engine.snapshot import Snapshot, TenantDocument, decode_document
+from tenants.engine.principal import Principal
+
+logger = logging.getLogger("routex.source")
+
+#: Channels of NOTIFY. The payload is a tenant's id.
+SNAPSHOT_NOTICE = "routex_snapshot"
+KEYS_NOTICE = "routex_keys"
+#: How often everything loaded is compared with the database, whatever notices came.
+POLL_S = 3.0
+#: Pauses between attempts to reach a database that went away.
+RETRY_S = (0.1, 0.5, 1.0, 2.0, 5.0)
+
+Row = TupleRow
+Build = Callable[[TenantDocument], Snapshot]
+
+_KEYS_SQL = """
+SELECT digest, tenant_id, id, slug, state, extract(epoch FROM expires_at)::float8,
+       allowed_models, allowed_channels, tags
+FROM tenants_gatewaykey WHERE written_by >= %s
+"""
+# Every key written by a transaction at or after this number is read again next time: a transaction that was still
+# running now cannot be missed, whenever it commits.
+_HORIZON_SQL = "SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint"
+_VERSIONS_SQL = "SELECT tenant_id, snapshot_version FROM tenants_configstate WHERE tenant_id = ANY(%s)"
+_SNAPSHOT_SQL = "SELECT snapshot FROM tenants_configstate WHERE tenant_id = %s AND snapshot_version > 0"
+
+
+class SnapshotSource:
+    """The gateway's configuration. `principal` and `snapshot` are dictionary look-ups; the rest happens beside them."""
+
+    def __init__(self, database_url: str, build: Build, *, poll_s: float = POLL_S) -> None:
+        self._url = database_url
+        self._build = build
+        self._poll_s = poll_s
+        self._keys: dict[bytes, Principal] = {}
+        self._key_horizon = 0
+        self._snapshots: dict[str, Snapshot] = {}
+        self._loading: dict[str, asyncio.Task[Snapshot | None]] = {}
+        self._query: psycopg.AsyncConnection[Row] | None = None
+        self._query_lock = asyncio.Lock()
+        self._task: asyncio.Task[None] | None = None
+        self.is_ready = False
+        self.is_connected = False
+        self.reconciled_at_s = 0.0
+
+    # --- what requests ask -------------------------------------------------------------------------------------
+
+    def principal(self, digest: bytes) -> Principal | None:
+        """Return the principal of a key's digest."""
+        return self._keys.get(digest)
+
+    def snapshot(self, tenant_id: str) -> Snapshot | None:
+        """Return the newest snapshot of a loaded tenant."""
+        return self._snapshots.get(tenant_id)
+
+    async def load(self, tenant_id: str) -> Snapshot | None:
+        """Load a tenant, once for all who ask at the same time."""
+        task = self._loading.get(tenant_id)
+        if task is None:
+            task = self._loading[tenant_id] = asyncio.create_task(self._load(tenant_id))
+            task.add_done_callback(lambda _: self._loading.pop(tenant_id, None))
+        try:
+            return await asyncio.shield(task)
+        except (psycopg.Error, OSError) as error:
+            logger.warning("tenant %s cannot be loaded: %s", tenant_id, type(error).__name__)
+            return None
+
+    # --- what happens beside them ------------------------------------------------------------------------------
+
+    @property
+    def key_count(self) -> int:
+        """How many keys are known."""
+        return len(self._keys)
+
+    @property
+    def channel_counts(self) -> tuple[int, int]:
+        """How many channels the loaded tenants have, and how many of those are enabled."""
+        channels = [channel for snapshot in self._snapshots.values() for channel in snapshot.channels.values()]
+        return len(channels), sum(channel.spec.is_enabled for channel in channels)
+
+    def start(self) -> None:
+        """Begin to follow the database."""
+        self._task = asyncio.create_task(self._follow(), name="snapshot source")
+
+    async def stop(self) -> None:
+        """Stop following."""
+        if self._task is not None:
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+        if self._query is not None:
+            await self._query.close()
+
+    async def _follow(self) -> None:
+        failures = 0
+        while True:
+            try:
+                async with await self._connect() as listening:
+                    await listening.execute(f"LISTEN {SNAPSHOT_NOTICE}")
+                    await listening.execute(f"LISTEN {KEYS_NOTICE}")
+                    # Listening before reading: what changes in between is told, not missed.
+                    await self._reconcile()
+                    failures = 0
+                    await self._listen(listening)
+            except (psycopg.Error, OSError) as error:
+                self.is_connected = False
+                pause_s = RETRY_S[min(failures, len(RETRY_S) - 1)]
+                failures += 1
+                logger.warning("the database is away (%s); next try in %.1f s", type(error).__name__, pause_s)
+                await asyncio.sleep(pause_s)
+
+    async def _listen(self, listening: psycopg.AsyncConnection[Row]) -> None:
+        while True:
+            tenants: set[str] = set()
+            keys_changed = False
+            async for notice in listening.notifies(timeout=self._poll_s, stop_after=1):
+                keys_changed = keys_changed or notice.channel == KEYS_NOTICE
+                if notice.channel == SNAPSHOT_NOTICE:
+                    tenants.add(notice.payload)
+            if keys_changed:
+                await self._read_keys()
+            for tenant_id in tenants & self._snapshots.keys():
+                await self._load(tenant_id)
+            if time.monotonic() - self.reconciled_at_s > self._poll_s:
+                await self._reconcile()
+
+    async def _reconcile(self) -> None:
+        """Compare everything loaded with the database."""
+        await self._read_keys()
+        loaded = list(self._snapshots)
+        if loaded:
+            for tenant_id, version in await self._fetch(_VERSIONS_SQL, (loaded,)):
+                if version > self._snapshots[tenant_id].document.version:
+                    await self._load(tenant_id)
+        self.is_connected = self.is_ready = True
+        self.reconciled_at_s = time.monotonic()
+
+    async def _read_keys(self) -> None:
+        ((horizon,),) = await self._fetch(_HORIZON_SQL)
+        for row in await self._fetch(_KEYS_SQL, (self._key_horizon,)):
+            self._keys[bytes(row[0])] = Principal(
+                tenant_id=row[1],
+                key_id=row[2],
+                key_slug=row[3],
+                state=row[4],
+                expires_at_s=row[5],
+                models=tuple(row[6]),
+                channels=tuple(row[7]),
+                tags=row[8],
+            )
+        self._key_horizon = horizon
+
+    async def _load(self, tenant_id: str) -> Snapshot | None:
+        rows = await self._fetch(_SNAPSHOT_SQL, (tenant_id,))
+        if not rows:
+            return None
+        current = self._snapshots.get(tenant_id)
+        try:
+            document = decode_document(bytes(rows[0][0]))
+            if current is not None and document.version <= current.document.version:
+                return current
+            snapshot = self._build(document)
+        except (msgspec.MsgspecError, KeyError, ValueError) as error:
+            # A gateway older than the console, or one without the newest encryption key: the last good one serves on.
+            logger.error("snapshot of tenant %s cannot be used here: %s", tenant_id, error)
+            return current
+        self._snapshots[tenant_id] = snapshot
+        return snapshot
+
+    async def _fetch(self, statement: str, params: tuple[Any, ...] = ()) -> list[Row]:
+        """Run one statement on the query connection; a broken connection is dropped and the next call opens another."""
+        async with self._query_lock:
+            if self._query is None or self._query.closed:
+                self._query = await self._connect()
+            try:
+                cursor = await self._query.execute(statement.encode(), params)
+                return await cursor.fetchall()
+            except (psycopg.OperationalError, OSError, asyncio.CancelledError):
+                await self._query.close()
+                raise
+
+    async def _connect(self) -> psycopg.AsyncConnection[Row]:
+        connection = await psycopg.AsyncConnection.connect(
+            self._url, autocommit=True, connect_timeout=5, application_name="routex gateway"
+        )
+        # The platform's scope: a gateway serves every tenant and keeps them apart by the key.
+        await connection.execute("SELECT set_config('app.tenant', '*', false)")
+        return connection
