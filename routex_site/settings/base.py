@@ -117,6 +117,8 @@ EMAIL_BACKEND = "django.core.mail.backends.console.EmailBackend"
 
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
+    "routex_site.console.headers.ServerTimingMiddleware",
+    "routex_site.console.headers.SecurityPolicyMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
@@ -137,12 +139,15 @@ TEMPLATES = [
                 "django.template.context_processors.request",
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
+                "routex_site.console.preferences.console_context",
             ],
         },
     }
 ]
 STATIC_URL = "/static/"
 STATIC_ROOT = DATA_DIR / "static"
+# Served from where they lie: no collecting step stands between a change, or a start, and the page.
+WHITENOISE_USE_FINDERS = True
 STATICFILES_DIRS = [ROOT / "static"]
 SESSION_ENGINE = "django.contrib.sessions.backends.db"
 SESSION_COOKIE_NAME = "routex_session"
