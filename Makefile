@@ -30,3 +30,28 @@ run: setup ## Start everything: PostgreSQL, Valkey, web server, worker
 lock: | $(BIN)/uv ## Rewrite both lock files from pyproject.toml
 	$(BIN)/uv pip compile -q --universal --generate-hashes --python-version 3.11 --custom-compile-command 'make lock' pyproject.toml -o requirements.txt
 	$(BIN)/uv pip compile -q --universal --generate-hashes --python-version 3.11 --custom-compile-command 'make lock' --group dev -c requirements.txt pyproject.toml -o requirements-dev.txt
+
+test: setup-dev ## Run the whole suite (browser tests need Chromium)
+	@$(BIN)/python -m pytest
+
+check: setup-dev ## Linters, types, import contracts, missing migrations, stale docs, sizes
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check -q .
+	@$(BIN)/lint-imports --no-logo 2>&1 | tail -n 14 | grep -vE '^$$' ; $(BIN)/lint-imports --no-logo >/dev/null
+	@$(BIN)/mypy .
+	@$(BIN)/codespell --skip '*.lock,./data,./static/vendor,./requirements*.txt,./.venv,./.git' --ignore-words-list 'ans,fo,hel,te,ue,crd'
+	@$(BIN)/python -m routex_site.settings.checked makemigrations --check --dry-run -v 0
+	@$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec docker-compose.yml
+	@$(BIN)/python tests/sizes.py
+
+format: setup-dev ## Format the code
+	@$(BIN)/ruff check --fix -q . ; $(BIN)/ruff format -q .
+
+bench: setup-dev ## Measure the gateway against going direct, and against peers that are installed
+	@$(BIN)/python -m bench
+
+bench-peers: setup-dev ## Install the peers that bench compares with, each in its own environment
+	@$(BIN)/python -m bench.peers install
+
+clean: ## Remove the environment (the data folder stays)
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

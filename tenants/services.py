@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-from functools import partial
 from typing import Any
 
 from django.contrib.auth.base_user import BaseUserManager
@@ -70,7 +69,7 @@ def config_touch(*, tenant_id: str) -> None:
     if not updated:
         ConfigState.objects.create(tenant_id=tenant_id, version=1)
     # robust: the change is committed; a failure to publish is logged and made good by reconciliation.
-    transaction.on_commit(partial(config_changed.send, sender=Tenant, tenant_id=tenant_id), robust=True)
+    transaction.on_commit(lambda: config_changed.send(sender=Tenant, tenant_id=tenant_id), robust=True)
 
 
 def tenant_create(*, slug: str, name: str, actor: str = SYSTEM, **fields: Any) -> Tenant:

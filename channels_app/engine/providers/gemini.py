@@ -1,0 +1,24 @@
+"""Google Gemini."""
+
+from channels_app.engine.provider import Probe, Provider
+
+
+class Gemini(Provider):
+    """The Gemini API of Google AI Studio, https://ai.google.dev/api."""
+
+    name = "gemini"
+    label = "Google Gemini"
+    base_url = "https://generativelanguage.googleapis.com"
+    endpoints = {
+        "gemini:generateContent": "/v1beta/models/{model}:generateContent",
+        # Without alt=sse the stream is one long JSON array, which cannot be forwarded event by event.
+        "gemini:streamGenerateContent": "/v1beta/models/{model}:streamGenerateContent?alt=sse",
+        "gemini:countTokens": "/v1beta/models/{model}:countTokens",
+        "gemini:embedContent": "/v1beta/models/{model}:embedContent",
+        "gemini:batchEmbedContents": "/v1beta/models/{model}:batchEmbedContents",
+    }
+    auth_header = "x-goog-api-key"
+    auth_scheme = ""
+    # x-goog-user-project belongs to the channel's account, never to the caller.
+    forwarded_headers = frozenset({"x-goog-api-client", "x-goog-request-params", "x-server-timeout"})
+    probe = Probe("/v1beta/models?pageSize=1")

@@ -1,0 +1,80 @@
+"""Publishing: from a committed change to bytes that gateways load, and what a crash or a bad row leaves behind."""
+
+import pytest
+
+from channels_app.models import Channel
+from routing import snapshots
+from routing.engine.snapshot import decode_document
+from tenants.context import platform_scope, tenant_scope
+from tenants.models import ConfigState
+from tenants.services import config_touch, tenant_create
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture
+def tenant(cast):
+    return tenant_create(slug=f"t{Channel._meta.db_table[:2]}-{id(object())}"[:20].replace("_", "-"), name="Own")
+
+
+def state_of(tenant):
+    with platform_scope():
+        return ConfigState.objects.get(tenant=tenant)
+
+
+def add_channel(tenant, **fields):
+    with tenant_scope(tenant.id):
+        Channel.objects.create(**({"slug": "c", "provider": "openai", "served_models": ["m"]} | fields))
+        config_touch(tenant_id=tenant.id)
+
+
+def test_a_commit_publishes_a_snapshot_of_its_version(tenant):
+    add_channel(tenant)
+    state = state_of(tenant)
+    document = decode_document(bytes(state.snapshot))
+    assert document.version == state.version == state.snapshot_version
+    assert [channel.slug for channel in document.channels] == ["c"]
+
+
+def test_a_rolled_back_change_publishes_nothing(tenant):
+    before = state_of(tenant)
+    with pytest.raises(ZeroDivisionError), tenant_scope(tenant.id):
+        config_touch(tenant_id=tenant.id)
+        raise ZeroDivisionError
+    assert state_of(tenant).version == before.version
+
+
+def test_what_a_process_left_unpublished_is_published_by_the_next_look(tenant, monkeypatch):
+    monkeypatch.setattr("routing.snapshots.publish", lambda **_: None)  # the process dies after the commit
+    add_channel(tenant)
+    assert state_of(tenant).snapshot_version < state_of(tenant).version
+    monkeypatch.undo()
+    assert snapshots.publish_stale() >= 1
+    assert state_of(tenant).snapshot_version == state_of(tenant).version
+
+
+def test_a_configuration_that_does_not_compile_leaves_the_last_good_one_and_says_so(tenant):
+    add_channel(tenant)
+    good = state_of(tenant)
+    add_channel(tenant, slug="bad", provider="no-such-provider")
+    state = state_of(tenant)
+    assert bytes(state.snapshot) == bytes(good.snapshot)
+    assert state.failed_version == state.version
+    assert "no-such-provider" in state.failure
+    assert snapshots.publish_stale() == 0, "a failed version is not compiled again and again"
+
+
+def test_mending_the_row_clears_the_failure(tenant):
+    add_channel(tenant, slug="bad", provider="no-such-provider")
+    with tenant_scope(tenant.id):
+        Channel.objects.filter(slug="bad").update(provider="openai")
+        config_touch(tenant_id=tenant.id)
+    state = state_of(tenant)
+    assert state.failure == "" and state.snapshot_version == state.version
+
+
+def test_a_snapshot_holds_the_tenants_own_channels_only(tenant, cast):
+    add_channel(tenant, slug="mine")
+    with platform_scope():
+        others = ConfigState.objects.exclude(tenant=tenant).exclude(snapshot=b"")
+        assert all(b'"mine"' not in bytes(state.snapshot) for state in others)
