@@ -7,7 +7,7 @@ from django.utils import timezone
 
 from tenants.context import platform_scope
 from tenants.engine import keys
-from tenants.models import GatewayKey, KeyState, ManagementToken, Membership, SetupToken, Tenant, User
+from tenants.models import ConfigState, GatewayKey, KeyState, ManagementToken, Membership, SetupToken, Tenant, User
 
 
 def tenant_by_slug(*, slug: str) -> Tenant | None:
@@ -30,6 +30,12 @@ def setup_is_open(*, token: str) -> bool:
     if not keys.is_well_formed(token, keys.SETUP_TOKEN) or administrator_exists():
         return False
     return SetupToken.objects.filter(digest=keys.digest(token), expires_at__gt=timezone.now()).exists()
+
+
+def config_failure(*, tenant_id: str) -> str:
+    """Return why the newest configuration is not in use, or an empty text; the last good one serves meanwhile."""
+    failures = ConfigState.objects.filter(tenant_id=tenant_id).values_list("failure", flat=True)
+    return failures.first() or ""
 
 
 def membership_get(*, user: User, slug: str) -> Membership | None:

@@ -51,7 +51,7 @@ def audit_record(
         tenant_id=tenant_id,
         actor=actor,
         action=action,
-        object_id=str(getattr(target, "pk", "") or ""),
+        object_id=str(getattr(target, "pk", "") or "")[:31],  # an alias is its own id, and may be longer
         object_label=str(target or "")[:200],
         changes=changes or {},
     )
@@ -160,7 +160,13 @@ def key_revoke(*, key: GatewayKey, actor: str = SYSTEM) -> GatewayKey:
 
 
 def token_issue(
-    *, tenant_id: str | None, slug: str, role: str = Role.ADMIN, actor: str = SYSTEM, secret: str = ""
+    *,
+    tenant_id: str | None,
+    slug: str,
+    role: str = Role.ADMIN,
+    actor: str = SYSTEM,
+    secret: str = "",
+    expires_at: dt.datetime | None = None,
 ) -> tuple[ManagementToken, str]:
     """Create a management token, of the platform when `tenant_id` is None, and return it with its secret."""
     secret = secret or keys.mint(keys.MANAGEMENT_TOKEN)
@@ -171,11 +177,20 @@ def token_issue(
         digest=keys.digest(secret),
         prefix=keys.display_prefix(secret),
         last_four=secret[-4:],
+        expires_at=expires_at,
     )
     token.full_clean()
     token.save()
     audit_record(tenant_id=tenant_id, actor=actor, action="token.created", target=token)
     return token, secret
+
+
+def token_revoke(*, token: ManagementToken, actor: str = SYSTEM) -> ManagementToken:
+    """Make a management token useless for good."""
+    token.state = KeyState.REVOKED
+    token.save(update_fields=["state"])
+    audit_record(tenant_id=token.tenant_id, actor=actor, action="token.revoked", target=token)
+    return token
 
 
 def user_create(*, email: str, password: str | None = None, is_platform_admin: bool = False) -> User:

@@ -161,6 +161,35 @@ if PUBLIC_URL.startswith("https://"):
     SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = True
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 
+# --- Admin pages ----------------------------------------------------------------------------------------------------
+
+UNFOLD = {
+    "SITE_TITLE": "tenants.admin_navigation.site_title",
+    "SITE_HEADER": "tenants.admin_navigation.site_title",
+    "SITE_SYMBOL": "alt_route",
+    "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": "/static/img/mark.svg"}],
+    "THEME": "tenants.admin_navigation.theme",
+    "SIDEBAR": {"navigation": "tenants.admin_navigation.navigation"},
+    "SHOW_VIEW_ON_SITE": False,
+    "BORDER_RADIUS": "6px",
+    # The console's accent, from static/css/tokens.css.
+    "COLORS": {
+        "primary": {
+            "50": "#f3f4fe",
+            "100": "#e8eafd",
+            "200": "#d3d7fb",
+            "300": "#b4bbf8",
+            "400": "#9aa6ff",
+            "500": "#7580f0",
+            "600": "#3f4fd0",
+            "700": "#3442b8",
+            "800": "#2b3695",
+            "900": "#272f78",
+            "950": "#191e4b",
+        }
+    },
+}
+
 # --- Background work ------------------------------------------------------------------------------------------------
 
 CELERY_BROKER_URL = REDIS_URL or "redis://127.0.0.1:6379/0"

@@ -10,6 +10,7 @@ class Migration(migrations.Migration):
     ]
 
     operations = [
+        migrations.AlterModelOptions(name='membership', options={'verbose_name': 'member'}),
         migrations.CreateModel(
             name='SetupToken',
             fields=[
