@@ -16,7 +16,7 @@ CONSOLE_POLICY = (
     "manifest-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
 #: The admin is django-unfold, whose Alpine evaluates expressions in attributes ('unsafe-eval') and which sets its
-#: colours and sizes in style elements and attributes ('unsafe-inline', styles only). No inline script runs there either.
+#: colours and sizes in style elements and attributes ('unsafe-inline', styles only). Inline scripts do not run there.
 ADMIN_POLICY = (
     "default-src 'none'; script-src 'self' 'unsafe-eval'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
     "font-src 'self'; connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.http import require_http_methods
 
 from routex_site import VERSION
+from tenants.selectors import config_failure
 
 THEMES = ("auto", "light", "dark")
 THEME_COOKIE = "routex_theme"
@@ -40,12 +43,15 @@ CONFIG_PAGES = (
 
 def console_context(request: HttpRequest) -> dict[str, object]:
     """Return what every page's frame needs (a template context processor)."""
+    membership = getattr(request, "membership", None)
     return {
         "theme": theme_of(request),
         "themes": THEMES,
         "has_shortcuts": has_shortcuts(request),
-        "membership": getattr(request, "membership", None),
+        "membership": membership,
         "config_pages": CONFIG_PAGES,
+        # Asked only by the pages that show it.
+        "config_failure": partial(config_failure, tenant_id=membership.tenant_id) if membership else "",
         "version": VERSION,
     }
 

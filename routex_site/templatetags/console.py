@@ -13,7 +13,9 @@ register = template.Library()
 @register.simple_tag
 def icon(name: str) -> SafeString:
     """Return an icon of the sprite; it says nothing that the text beside it does not."""
-    return format_html('<svg class="icon" aria-hidden="true"><use href="{}#{}"></use></svg>', static("img/icons.svg"), name)
+    return format_html(
+        '<svg class="icon" aria-hidden="true"><use href="{}#{}"></use></svg>', static("img/icons.svg"), name
+    )
 
 
 @register.filter
