@@ -65,12 +65,17 @@ class ChannelForm(TenantForm):
             *("connect_s", "first_byte_s", "idle_s", "total_s", "region", "tags", "transformers", "prices"),
         )
         labels: ClassVar = {
+            "base_url": "Base URL",
             "is_enabled": "Takes requests",
             "connect_s": "Connect, seconds",
             "first_byte_s": "First byte, seconds",
             "idle_s": "Silence in a stream, seconds",
             "total_s": "Whole answer, seconds",
         }
+
+    def _update_errors(self, errors: ValidationError) -> None:
+        # Django would put its own "This field is required." in the place of the model's more helpful sentences.
+        self.add_error(None, errors)
 
 
 class CredentialForm(forms.ModelForm):  # type: ignore[type-arg]
@@ -105,7 +110,7 @@ class CredentialForm(forms.ModelForm):  # type: ignore[type-arg]
 
 
 class CredentialFormSet(forms.BaseInlineFormSet):  # type: ignore[type-arg]
-    """The pool of a channel."""
+    """The pool of a channel; `instance` is the channel as the form would store it."""
 
     def secrets(self) -> dict[str, str | None]:
         """Return slug → new secret, None where the stored one stays; what is to be deleted is not in it."""
@@ -116,15 +121,17 @@ class CredentialFormSet(forms.BaseInlineFormSet):  # type: ignore[type-arg]
         }
 
     def clean(self) -> None:
-        """Ask for the secrets again when the channel would now send them to another server."""
+        """Ask for a secret where the provider needs one, and again when it would now be sent to another server."""
         super().clean()
-        stored = Channel.objects.filter(pk=self.instance.pk).first()
-        if stored is None or any(self.errors) or not self.instance.provider:
+        channel = self.instance
+        if any(self.errors) or channel.provider not in PROVIDERS:
             return
-        kept = [slug for slug, secret in self.secrets().items() if secret is None]
-        if kept and is_credential_needed_again(
-            old=stored, provider=self.instance.provider, base_url=self.instance.base_url
-        ):
+        secrets = self.secrets()
+        if not secrets and PROVIDERS[channel.provider].needs_credential:
+            raise ValidationError(f"{PROVIDERS[channel.provider].label} needs a credential.")
+        kept = [slug for slug, secret in secrets.items() if secret is None]
+        stored = Channel.objects.filter(pk=channel.pk).first() if kept else None
+        if stored and is_credential_needed_again(old=stored, provider=channel.provider, base_url=channel.base_url):
             raise ValidationError(
                 "The channel would now lead to another server. Type the secrets again, so that no stored one is sent "
                 f"there unseen: {', '.join(kept)}."
@@ -139,7 +146,9 @@ class CredentialInline(TenantInline):
     formset = CredentialFormSet
     fields = ("slug", "secret", "ends_in", "created_at")
     readonly_fields = ("ends_in", "created_at")
-    verbose_name_plural = "Credentials"
+    verbose_name = "credential"
+    verbose_name_plural = "credentials"
+    hide_title = True
 
     @admin.display(description="Stored secret ends in")
     def ends_in(self, obj: UpstreamCredential) -> str:
@@ -292,6 +301,7 @@ class LimitForm(ScopedForm):
     class Meta:
         model = Limit
         fields = ("scope", "kind", "limit", "window_s")
+        labels: ClassVar = {"scope": "Counted for", "window_s": "Window, seconds"}
 
 
 @admin.register(Limit, site=tenant_site)
@@ -320,6 +330,7 @@ class QuotaForm(ScopedForm):
     class Meta:
         model = Quota
         fields = ("scope", "kind", "amount", "window")
+        labels: ClassVar = {"scope": "Counted for"}
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

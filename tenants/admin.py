@@ -35,6 +35,7 @@ from tenants.models import (
     Role,
     Tenant,
     User,
+    everything,
 )
 from tenants.services import key_issue, key_revoke, tenant_create, token_issue, token_revoke, user_create
 
@@ -266,8 +267,12 @@ class PlatformAuditAdmin(AuditPages, PlatformAdmin):
 class KeyForm(TenantForm):
     """A gateway key."""
 
-    allowed_models = LinesField(required=True, help_text="Models that the key may use, one pattern a line; * is all.")
-    allowed_channels = LinesField(required=True, help_text="Channels by slug, one pattern a line; * is all.")
+    allowed_models = LinesField(
+        required=True, initial=everything, help_text="Models that the key may use, one pattern a line; * is all."
+    )
+    allowed_channels = LinesField(
+        required=True, initial=everything, help_text="Channels by slug, one pattern a line; * is all."
+    )
     tags = PairsField(help_text="For reports and routing, one name=value a line.")
 
     class Meta:

@@ -176,7 +176,7 @@ class TenantForm(forms.ModelForm):  # type: ignore[type-arg]
     """A form whose object belongs to the tenant of the page, known before it is validated."""
 
     #: Set on a subclass for each request; the field itself is never in a form.
-    tenant_id: ClassVar[str] = ""
+    tenant_id: ClassVar[str | None] = None
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

@@ -145,7 +145,6 @@ TEMPLATES = [
     }
 ]
 STATIC_URL = "/static/"
-STATIC_ROOT = DATA_DIR / "static"
 # Served from where they lie: no collecting step stands between a change, or a start, and the page.
 WHITENOISE_USE_FINDERS = True
 STATICFILES_DIRS = [ROOT / "static"]
