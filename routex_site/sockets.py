@@ -19,7 +19,7 @@ class NoSuchSocket(AsyncWebsocketConsumer):
 
 websockets = URLRouter(
     [
-        path("ws/t/<slug>/requests/", RequestsConsumer.as_asgi()),
+        path("ws/t/<str:slug>/requests/", RequestsConsumer.as_asgi()),
         re_path(r"", NoSuchSocket.as_asgi()),
     ]
 )
