@@ -136,6 +136,16 @@ class User(AbstractUser):
         super().save(*args, **kwargs)
 
 
+class SetupToken(models.Model):
+    """The one-time token that opens `/setup/` on an install without an administrator; only the newest is kept."""
+
+    digest = models.BinaryField(max_length=32, unique=True)
+    expires_at = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return f"until {self.expires_at:%H:%M}"
+
+
 class Role(models.TextChoices):
     """What a person or token may do in a tenant; each role includes the ones after it."""
 
@@ -154,6 +164,7 @@ class Membership(models.Model):
     created_at = models.DateTimeField(default=now, editable=False)
 
     class Meta:
+        verbose_name = "member"
         constraints: ClassVar = [models.UniqueConstraint(fields=["tenant", "user"], name="membership_once")]
 
     def __str__(self) -> str:
