@@ -327,9 +327,7 @@ def _check_tenant(tenant: TenantEntry, at: str, note: Note) -> None:
         with _noted(f"{at}/private_upstreams/{place}", note):
             ipaddress.ip_network(network)
     if tenant.rules:
-        note(
-            f"{at}/rules", "This version of Routex has no routing rules yet, so these would not be obeyed. Remove them."
-        )
+        note(f"{at}/rules", "This version has no routing rules yet, so these would not be obeyed. Remove them.")
     _once(tenant.keys, f"{at}/keys", "slug", note)
     _once(tenant.channels, f"{at}/channels", "slug", note)
     _once(tenant.members, f"{at}/members", "email", note)

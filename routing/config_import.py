@@ -15,7 +15,7 @@ from channels_app.channel_checks import clean_secret
 from channels_app.engine.vault import CannotUnseal
 from channels_app.models import Channel
 from channels_app.secrets import unseal
-from channels_app.services import channel_create, channel_update, is_credential_needed_again
+from channels_app.services import Credentials, channel_create, channel_update, is_credential_needed_again
 from routing.config_document import (
     ChannelEntry,
     CredentialEntry,
@@ -175,9 +175,7 @@ class TenantImport:
         self._note("channel", f"channel/{row.slug}", fields=changed + (("credentials",) if credentials else ()))
         return row
 
-    def _credentials(
-        self, row: Channel, entry: ChannelEntry, wanted: Mapping[str, Any]
-    ) -> dict[str, str | None] | None:
+    def _credentials(self, row: Channel, entry: ChannelEntry, wanted: Mapping[str, Any]) -> Credentials | None:
         """Return the credentials to store; None leaves them alone, so that the same secret twice is no change."""
         if entry.credentials is UNSET:
             return None
@@ -215,7 +213,7 @@ class TenantImport:
             audit_record(tenant_id=self.tenant.id, actor=self.actor, action="key.rotated", target=row)
             changed += ("secret",)
         self._note("key", f"key/{entry.slug}", fields=changed)
-        return row.id
+        return str(row.id)
 
     def _key_made(self, slug: str, secret: str, wanted: dict[str, Any]) -> str:
         state = wanted.pop("state", KeyState.ACTIVE)
@@ -225,7 +223,7 @@ class TenantImport:
         if not secret:
             self.report.made_keys[f"{self.tenant.slug}/{slug}"] = made
         self._note("key", f"key/{slug}", is_new=True)
-        return row.id
+        return str(row.id)
 
     # --- limits and quotas
 
@@ -237,11 +235,11 @@ class TenantImport:
 
     def _limit(self, entry: LimitEntry, scope: Scope, scope_id: str, name: str) -> None:
         rows = Limit.objects.filter(scope=scope, scope_id=scope_id, kind=entry.kind)
-        if entry.kind != Limit.Kind.CONCURRENCY:  # what is counted at once has no window
+        if entry.kind != Limit.Kind.CONCURRENCY.value:  # what is counted at once has no window
             rows, name = rows.filter(window_s=entry.window_s), f"{name}-{entry.window_s}s"
         row = rows.first()
         wanted: dict[str, Any] = {"limit": entry.limit}
-        if entry.kind != Limit.Kind.CONCURRENCY:
+        if entry.kind != Limit.Kind.CONCURRENCY.value:
             wanted["algorithm"] = entry.algorithm
         changed = differing(row, wanted) if row else tuple(wanted)
         if changed:

@@ -1,4 +1,4 @@
-"""The text of a configuration document, YAML, JSON or TOML, as plain data and back; placeholders resolved or refused."""
+"""A configuration document's text as plain data and back: YAML, JSON, TOML; placeholders resolved or refused."""
 
 from __future__ import annotations
 

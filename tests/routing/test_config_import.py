@@ -31,7 +31,7 @@ tenants:
         secret: {SECRET}
         models: ["gpt-*"]
         channels: ["*"]
-        limits: [{{kind: requests, algorithm: sliding_window, limit: 600, window_s: 60}}, {{kind: concurrency, limit: 10}}]
+        limits: [{{kind: requests, limit: 600, window_s: 60}}, {{kind: concurrency, limit: 10}}]
         quotas: [{{usd: "50.05", window: month}}, {{tokens: 5000000, window: day}}]
         expires_at: 2031-01-02T03:04:05Z
         tags: {{team: core}}
