@@ -11,6 +11,7 @@ GatewayError                     500 internal_error
 ├── NoChannel                    503 no_available_channel
 ├── Overloaded                   503 server_is_overloaded (529 where the format has it)
 ├── RateLimited                  429 rate_limit_exceeded
+├── QuotaUsedUp                  429 insufficient_quota (402 where the format has it)
 ├── UpstreamFailed               502 upstream_error, upstream_auth_error
 ├── UpstreamTimedOut             504 upstream_timeout
 └── Unavailable                  503 shutting_down, starting_up
@@ -40,7 +41,8 @@ class GatewayError(Exception):
 
     `kind` is what formats map to their own type words and, where they differ, their own status. The text says what
     happened, why, and what to do; it is safe to show. `should_retry` becomes `x-should-retry`, which the official
-    SDKs obey; None leaves it to the client. `raw_body` is an upstream's own error body in the client's format.
+    SDKs obey; None leaves it to the client. `headers` go out beside those that every error carries (`allow`).
+    `raw_body` is an upstream's own error body in the client's format.
     """
 
     status = 500
@@ -58,6 +60,7 @@ class GatewayError(Exception):
         suggestions: tuple[str, ...] = (),
         status: int | None = None,
         should_retry: bool | None = None,
+        headers: tuple[tuple[bytes, bytes], ...] = (),
         raw_body: bytes | None = None,
     ) -> None:
         super().__init__(message)
@@ -68,6 +71,7 @@ class GatewayError(Exception):
         self.suggestions = suggestions
         self.status = status or self.status
         self.should_retry = should_retry if should_retry is not None else self.should_retry
+        self.headers = headers
         self.raw_body = raw_body
 
 
@@ -116,7 +120,7 @@ class MethodNotAllowed(GatewayError):
 class NoChannel(GatewayError):
     """Channels serve the model, and all are switched off."""
 
-    status, code, kind, should_retry = 503, "no_available_channel", "unavailable", False
+    status, code, kind, should_retry = 503, "no_available_channel", "server", False
 
 
 class Overloaded(GatewayError):
@@ -129,6 +133,12 @@ class RateLimited(GatewayError):
     """The caller, or the upstream on its behalf, asks too fast."""
 
     status, code, kind = 429, "rate_limit_exceeded", "rate_limit"
+
+
+class QuotaUsedUp(GatewayError):
+    """What the calendar window allows is spent; trying again before the window ends cannot help."""
+
+    status, code, kind, should_retry = 429, "insufficient_quota", "quota", False
 
 
 class UpstreamFailed(GatewayError):

@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar
+from operator import is_
+from typing import ClassVar, TypeVar
+
+import msgspec
 
 from analytics.engine.record import Usage
+from routing.engine.body import Members, splice
 from routing.engine.errors import GatewayError
+from routing.engine.sse import EventSplitter, parse_event
+from routing.engine.wirejson import decode, is_json
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """What a path asks for. `model` is set where the path names it; then the body does not."""
+    """What a path asks for. `model` is set where the path names it; then the body need not."""
 
     operation: str
     model: str = ""
@@ -27,8 +36,14 @@ class Asked:
     is_stream: bool = False
     #: The client itself asked for usage in the stream (formats that give it only on request).
     wants_usage: bool = True
-    #: Candidate session ids found in the body, first one wins (ux: `metadata.user_id`, `prompt_cache_key`).
+    #: The client reads a stream as server-sent events; False: as one growing JSON array (Gemini without `alt=sse`).
+    wants_sse: bool = True
+    #: How many answers to the one question it wants (`n`).
+    choices: int = 1
+    #: The session id found in the body, "" when none (ux: `metadata.user_id`, `prompt_cache_key`).
     session_hint: str = ""
+    #: The body's members, for `write_request`.
+    members: Members = field(default_factory=Members, repr=False)
 
 
 @dataclass(slots=True)
@@ -41,35 +56,102 @@ class Answer:
 
 @dataclass(slots=True)
 class StreamReader(ABC):
-    """Follows one passing stream. Any cut of the bytes into chunks gives the same facts and the same output.
+    """Follows one passing stream of server-sent events; any cut of the bytes gives the same facts and output.
 
-    Subclasses keep what they need between chunks and never read twice what was seen.
+    Only whole events are passed on: nobody can use half an event, heartbeats and error events may go out between any
+    two calls, and a client never sees the torn half of an event whose upstream broke.
     """
 
+    asked: Asked
+    #: The last report wins; reports are totals of the whole turn.
     usage: Usage | None = None
     #: The model the upstream says it used.
     model: str = ""
-    #: The first content event has passed: the commit point (decisions 15).
+    #: The first content event has passed: the commit point (decisions 15). An answer may end without any.
     has_content: bool = False
-    #: The format's terminal marker has passed (protocols §4.5): an end before it is a truncation.
+    #: The stream has ended in its own way: its terminal marker (protocols §4.5) or its own error event has passed.
+    #: An end before it is a truncation, and the client is owed `error_event`.
     is_complete: bool = False
-    #: Text of an error event inside the stream, "" when none came.
+    #: Text of an error event inside the stream, or why an event cannot be read; "" when all is well.
     failure: str = ""
     #: HTTP-like status that the error event stands for (429, 529, …), 0 when unknown.
     failure_status: int = 0
+    _events: EventSplitter = field(default_factory=EventSplitter, repr=False)
 
-    @abstractmethod
     def feed(self, chunk: bytes) -> bytes:
-        """Take the next bytes of the upstream; return the bytes to pass on now (usually the same)."""
+        """Take the next bytes of the upstream; return the bytes to pass on now: usually the very same object.
+
+        Raises:
+            EventTooLarge: an event is longer than the gateway keeps.
+        """
+        is_aligned = self._events.is_between_events
+        blocks = self._events.feed(chunk)
+        if len(blocks) == 1:
+            return self._event(blocks[0])  # the chunk itself, when it is one whole event
+        passed = [self._event(block) for block in blocks]
+        if is_aligned and self._events.is_between_events and all(map(is_, blocks, passed)):
+            return chunk
+        return b"".join(passed)
 
     def finish(self) -> bytes:
-        """The upstream ended; return held bytes that are still to be passed on."""
+        """The upstream ended; return held bytes that are still to be passed on.
+
+        An event that lacks nothing but its last line end is given one, since clients drop an event without it. A torn
+        event is dropped.
+        """
+        rest = self._events.rest
+        if not rest.strip():
+            return self.relay(rest, b"")
+        whole = rest + b"\n\n"
+        data = parse_event(whole)[1]
+        if data == b"[DONE]" or is_json(data):
+            return self._event(whole)
+        if not self.has_content and rest.lstrip()[:1] in {b"{", b"["}:
+            # A JSON body where events were promised: most likely an error, and no client could read it here.
+            self.read(b"", rest)
+            self.failure = self.failure or "the upstream answered a stream request with a plain body"
+            self.is_complete = False
         return b""
 
-    @property
+    def _event(self, block: bytes) -> bytes:
+        name, data = parse_event(block)
+        if data:
+            self.read(name, data)
+        return self.relay(block, data)
+
     @abstractmethod
-    def is_between_events(self) -> bool:
-        """Whether what was passed on so far ends at an event boundary, so that a heartbeat may go out."""
+    def read(self, name: bytes, data: bytes) -> None:
+        """Take note of what one event says; must not raise, whatever the data is."""
+
+    def relay(self, block: bytes, data: bytes) -> bytes:
+        """Return what to pass on of an event that was just read; `data` is empty for comments."""
+        return block
+
+    @abstractmethod
+    def error_event(self, error: GatewayError, request_id: str) -> bytes:
+        """Return the bytes that end this stream with an error; nothing may follow them, `finish` included."""
+
+    def _fail(self, message: str, status: int) -> None:
+        """Note an error event of the upstream: it ends the stream."""
+        self.failure = message
+        self.failure_status = status
+        self.is_complete = True
+
+    def _decode(self, decoder: msgspec.json.Decoder[T], data: bytes | msgspec.Raw) -> T | None:
+        """Return what is of interest in an event, None when it is empty, JSON of another shape, or no JSON at all.
+
+        Only the last is a failure: clients raise on it. It is passed on all the same, since leaving it out would hide
+        a loss; and it ends nothing, since the rest may still come.
+        """
+        if not data:
+            return None
+        try:
+            return decode(decoder, data)
+        except msgspec.ValidationError:
+            return None
+        except (ValueError, RecursionError):
+            self.failure = self.failure or "malformed event in the stream"
+            return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +171,14 @@ class Format(ABC):
     paths: ClassVar[Mapping[str, str]] = {}
     #: Bytes that the format's SDKs take for nothing, sent between events in long silences; b"" = never.
     heartbeat: ClassVar[bytes] = b""
-    stream_content_type: ClassVar[bytes] = b"text/event-stream; charset=utf-8"
+    #: Where the format's SDKs look for the request id, beside the `x-request-id` that every answer carries.
+    request_id_header: ClassVar[bytes] = b"x-request-id"
+    #: Clients may send their key as `?key=`.
+    takes_key_in_query: ClassVar[bool] = False
+
+    def speaks(self, headers: Mapping[bytes, bytes], path: str) -> bool:
+        """Whether the headers (lower case) show a client of this format, where the path alone does not say."""
+        return False
 
     def route(self, path: str) -> Route | None:
         """Return what a path (without query) asks for, or None when it is not this format's."""
@@ -105,9 +194,12 @@ class Format(ABC):
                 or lacks what routing needs.
         """
 
-    @abstractmethod
     def write_request(self, body: bytes, asked: Asked, model: str) -> bytes:
-        """Return the body for an upstream: the same bytes but for the model name and a usage request where needed."""
+        """Return the body for an upstream: the same bytes but for the model name and a usage request where needed.
+
+        `asked` is what `read_request` made of this body. When nothing changes, the very same object is returned.
+        """
+        return body if model == asked.model else splice(body, asked.members, {"model": msgspec.json.encode(model)})
 
     @abstractmethod
     def read_answer(self, operation: str, body: bytes) -> Answer:
@@ -117,17 +209,42 @@ class Format(ABC):
             ValueError: the body is not what the format promises (not JSON, or an error inside a 200).
         """
 
-    @abstractmethod
+    def stream_type(self, asked: Asked) -> bytes:
+        """Return the content type of a stream that answers this request."""
+        return b"text/event-stream; charset=utf-8"
+
     def stream_reader(self, operation: str, asked: Asked) -> StreamReader:
-        """Return a reader for one stream that answers this request."""
+        """Return a reader for one stream that answers this request.
 
-    @abstractmethod
+        Raises:
+            NotImplementedError: the format has no streams.
+        """
+        raise NotImplementedError(self.name)
+
     def error_reply(self, error: GatewayError, request_id: str) -> ErrorReply:
-        """Return an error answer that the format's SDKs turn into the right exception class."""
+        """Return an error answer that the format's SDKs turn into the right exception class.
+
+        The headers are those that say something of the error; `x-request-id` and the like are on every answer.
+        """
+        status, body = self.error_body(error, request_id)
+        if error.raw_body is not None:
+            status, body = error.status, error.raw_body
+        headers = list(error.headers)
+        if self.request_id_header != b"x-request-id":
+            headers.append((self.request_id_header, request_id.encode()))
+        if error.retry_after_s is not None:
+            wait_s = max(error.retry_after_s, 0.0)
+            headers.append((b"retry-after", b"%d" % math.ceil(wait_s)))
+            headers.append((b"retry-after-ms", b"%d" % math.ceil(wait_s * 1000)))
+        if error.should_retry is not None:
+            headers.append((b"x-should-retry", b"true" if error.should_retry else b"false"))
+        if status == 401:
+            headers.append((b"www-authenticate", b'Bearer realm="routex"'))
+        return ErrorReply(status, body, headers)
 
     @abstractmethod
-    def error_event(self, error: GatewayError, request_id: str) -> bytes:
-        """Return the bytes that tell of an error inside a stream that has begun; nothing may follow them."""
+    def error_body(self, error: GatewayError, request_id: str) -> tuple[int, bytes]:
+        """Return the status and body of an error in this format's words."""
 
     def model_list(self, models: Sequence[str], created_s: int) -> bytes:
         """Return the body of this format's model listing; formats without one raise NotImplementedError."""

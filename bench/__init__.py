@@ -1,0 +1,1 @@
+"""The benchmark: Routex against going direct and against peers, as ratios within one run."""

@@ -1,0 +1,48 @@
+"""Anthropic Messages: the Format object."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from routing.engine.errors import GatewayError
+from routing.engine.format import Answer, Asked, Format, Route, StreamReader
+from routing.engine.formats.anthropic.request import read_request
+from routing.engine.formats.anthropic.response import error_body, model_card, model_list, read_answer
+from routing.engine.formats.anthropic.stream import MessagesReader
+
+
+class Anthropic(Format):
+    """Anthropic Messages."""
+
+    name = "anthropic"
+    paths = {"/v1/messages": "anthropic", "/v1/messages/count_tokens": "anthropic:count_tokens"}
+    heartbeat = b'event: ping\ndata: {"type":"ping"}\n\n'
+    request_id_header = b"request-id"
+
+    def speaks(self, headers: Mapping[bytes, bytes], path: str) -> bool:
+        """Whether `anthropic-version` is there, which every client of the format sends."""
+        return b"anthropic-version" in headers
+
+    def read_request(self, route: Route, query: Mapping[str, str], body: bytes) -> Asked:
+        """Return the facts of a request; see the contract."""
+        return read_request(body)
+
+    def read_answer(self, operation: str, body: bytes) -> Answer:
+        """Return the facts of a whole answer; see the contract."""
+        return read_answer(body)
+
+    def stream_reader(self, operation: str, asked: Asked) -> StreamReader:
+        """Return a reader of named events."""
+        return MessagesReader(asked)
+
+    def error_body(self, error: GatewayError, request_id: str) -> tuple[int, bytes]:
+        """Return status and body in Anthropic's words."""
+        return error_body(error, request_id)
+
+    def model_list(self, models: Sequence[str], created_s: int) -> bytes:
+        """Return `{"data": […], "has_more": false, …}`."""
+        return model_list(models, created_s)
+
+    def model_card(self, model: str, created_s: int) -> bytes:
+        """Return one entry of the listing."""
+        return model_card(model, created_s)

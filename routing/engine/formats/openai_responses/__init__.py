@@ -1,0 +1,31 @@
+"""OpenAI Responses: the Format object."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from routing.engine.format import Answer, Asked, Route, StreamReader
+from routing.engine.formats.openai_responses.request import read_request
+from routing.engine.formats.openai_responses.response import read_answer
+from routing.engine.formats.openai_responses.stream import ResponsesReader
+from routing.engine.openai_shape import OpenAIShaped
+
+
+class OpenAIResponses(OpenAIShaped):
+    """OpenAI Responses."""
+
+    name = "openai-responses"
+    paths = {"/v1/responses": "openai-responses"}
+    heartbeat = b": ka\n\n"
+
+    def read_request(self, route: Route, query: Mapping[str, str], body: bytes) -> Asked:
+        """Return the facts of a request; see the contract."""
+        return read_request(body)
+
+    def read_answer(self, operation: str, body: bytes) -> Answer:
+        """Return the facts of a whole answer; see the contract."""
+        return read_answer(body)
+
+    def stream_reader(self, operation: str, asked: Asked) -> StreamReader:
+        """Return a reader of named events."""
+        return ResponsesReader(asked)

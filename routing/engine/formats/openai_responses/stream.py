@@ -1,0 +1,115 @@
+"""Responses streams: named events with rising sequence numbers, ended by completed, incomplete or failed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from routing.engine.errors import GatewayError
+from routing.engine.format import StreamReader
+from routing.engine.formats.openai_responses.response import Response
+from routing.engine.openai_shape import error_object, failure_of, read_usage, text_of
+
+# Events that announce and carry nothing yet: a failure after them may still go to another channel.
+_PROLOGUE = frozenset(
+    {
+        "response.created",
+        "response.queued",
+        "response.in_progress",
+        "response.output_item.added",
+        "response.content_part.added",
+        "response.reasoning_summary_part.added",
+        "keepalive",
+    }
+)
+_LIFECYCLE = frozenset({"response.created", "response.queued", "response.in_progress"})
+_TERMINAL = frozenset({"response.completed", "response.incomplete", "response.failed"})
+
+# Codes that Codex acts on; OpenAI's own set is closed, and everything else is its `server_error`.
+_CODES = frozenset({"rate_limit_exceeded", "insufficient_quota", "context_length_exceeded", "server_is_overloaded"})
+
+
+class _Event(msgspec.Struct):
+    type: str | None = None
+    sequence_number: int | None = None
+    response: msgspec.Raw = msgspec.Raw()
+    error: Any = None
+    code: Any = None
+    message: Any = None
+
+
+_EVENT = msgspec.json.Decoder(_Event)
+_RESPONSE = msgspec.json.Decoder(Response | None)
+_encode = msgspec.json.Encoder().encode
+
+
+@dataclass(slots=True)
+class ResponsesReader(StreamReader):
+    """Remembers what an error event of ours has to continue: the response's id and the last sequence number."""
+
+    _response_id: str = ""
+    _created_at: int | float = 0
+    _sequence: int = -1
+
+    def read(self, name: bytes, data: bytes) -> None:
+        """Take note of one event; a `[DONE]`, which some servers add, says nothing."""
+        if data == b"[DONE]" or (event := self._decode(_EVENT, data)) is None:
+            return
+        kind = event.type or name.decode(errors="replace")
+        if event.sequence_number is not None:
+            self._sequence = event.sequence_number
+        if kind == "error" or event.error:
+            # Flat by the book, nested under `error` as servers also send it.
+            self._fail(*failure_of(event.error or {"message": event.message, "code": event.code}))
+        elif kind in _LIFECYCLE or kind in _TERMINAL:
+            self._read_response(kind, event.response)
+        elif kind not in _PROLOGUE:
+            self.has_content = True
+
+    def _read_response(self, kind: str, raw: msgspec.Raw) -> None:
+        response = self._decode(_RESPONSE, raw) or Response()
+        self._response_id = response.id or self._response_id
+        self._created_at = response.created_at or self._created_at
+        self.model = text_of(response.model) or self.model
+        self.usage = read_usage(response.usage) or self.usage
+        if kind == "response.failed":
+            self._fail(*failure_of(response.error))
+        elif kind in _TERMINAL:
+            self.is_complete = True
+
+    def error_event(self, error: GatewayError, request_id: str) -> bytes:
+        """Return an `error` event and the `response.failed` that closes the grammar.
+
+        The SDKs raise on the first and hand the second out as an ordinary event; Codex reads the second only.
+        """
+        shown = error_object(error, request_id)
+        flat = {key: shown[key] for key in ("code", "message", "param")}
+        response: dict[str, Any] = {
+            "id": self._response_id or f"resp_{request_id}",
+            "object": "response",
+            "created_at": self._created_at,
+            "status": "failed",
+            "error": {
+                "code": error.code if error.code in _CODES else "server_error",
+                "message": error.message,
+            },
+            "incomplete_details": None,
+            "instructions": None,
+            "metadata": {},
+            "model": self.model or self.asked.model,
+            "output": [],
+            "parallel_tool_calls": True,
+            "temperature": None,
+            "tool_choice": "auto",
+            "tools": [],
+            "top_p": None,
+            "usage": None,
+        }
+        return self._write("error", {**flat, "error": shown}) + self._write("response.failed", {"response": response})
+
+    def _write(self, kind: str, members: dict[str, Any]) -> bytes:
+        self._sequence += 1
+        event = {"type": kind, "sequence_number": self._sequence, **members}
+        return b"event: " + kind.encode() + b"\ndata: " + _encode(event) + b"\n\n"
