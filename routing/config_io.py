@@ -51,6 +51,7 @@ def config_import(
     name: str = "",
     format: TextFormat | None = None,
     only_tenant: Tenant | None = None,
+    only_slugs: frozenset[str] = frozenset(),
     data_dir: Path | None = None,
     environ: Mapping[str, str] | None = None,
     actor: str = SYSTEM,
@@ -64,6 +65,7 @@ def config_import(
         format: the format; None goes by the name and the text.
         only_tenant: the tenant that supplied the document. It may then hold no placeholder, nothing that only the
             platform sets and no other tenant. None: the operator of the host supplied it.
+        only_slugs: the tenants to apply, of those in an operator's document; none named: all.
         data_dir: Routex's own data folder, for an operator's document; no placeholder reads a file in it.
         environ: what `${env:…}` reads; None takes the process's own.
         actor: who does it, for the audit trail.
@@ -81,7 +83,10 @@ def config_import(
     with _lines_added(parsed):
         if only_tenant is not None:
             _refuse_what_is_the_platforms(document, only_tenant)
-        return _applied(document, only_tenant=only_tenant, actor=actor, is_dry_run=is_dry_run)
+        missing = sorted(only_slugs - {entry.slug for entry in document.tenants})
+        if missing:
+            raise ConfigError(Problem("/tenants", f"The document has no tenant {', '.join(missing)}."))
+        return _applied(document, only_tenant=only_tenant, only_slugs=only_slugs, actor=actor, is_dry_run=is_dry_run)
 
 
 def config_validate(**arguments: Any) -> Report:
@@ -104,13 +109,17 @@ def report_data(report: Report) -> dict[str, Any]:
     }
 
 
-def _applied(document: Document, *, only_tenant: Tenant | None, actor: str, is_dry_run: bool) -> Report:
+def _applied(
+    document: Document, *, only_tenant: Tenant | None, only_slugs: frozenset[str], actor: str, is_dry_run: bool
+) -> Report:
     report = Report()
     try:
         with transaction.atomic():
             with connection.cursor() as cursor:
                 cursor.execute("SELECT pg_advisory_xact_lock(%s)", [_IMPORT_LOCK])
             for place, entry in enumerate(document.tenants):
+                if only_slugs and entry.slug not in only_slugs:
+                    continue
                 tenant = only_tenant or Tenant.objects.filter(slug=entry.slug).first()
                 _apply_tenant(entry, tenant, f"/tenants/{place}", actor=actor, report=report)
             if is_dry_run:
