@@ -32,7 +32,7 @@ DocumentFile = Annotated[str, typer.Argument(metavar="FILE", help="YAML, JSON or
 
 @app.command()
 def up(
-    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show what the processes write.")] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show what they write.")] = False,
 ) -> None:
     """Start everything and keep it running until Ctrl-C."""
     from routex_site.cli.up import run
