@@ -118,7 +118,7 @@ def _refusal(error: urllib.error.HTTPError, text: bytes) -> Failure:
         problem = {}
     message = str(problem.get("detail") or problem.get("title") or f"{error.code} {error.reason}")
     for one in problem.get("errors") or []:
-        if isinstance(one, dict) and one.get("detail") and one["detail"] != message:
+        if isinstance(one, dict) and one.get("detail") and one["detail"] not in message:
             message += f"\n  {one.get('pointer', '')}: {one['detail']}"
     request_id = error.headers.get("x-request-id")
     if request_id:
@@ -141,14 +141,11 @@ def database() -> Iterator[Environment]:
     """
     settings = environment()
     with _database_url(settings):
-        os.environ["DJANGO_SETTINGS_MODULE"] = "routex_site.settings.base"
+        os.environ.setdefault("DJANGO_SETTINGS_MODULE", "routex_site.settings.base")
         import django
         from django.db import DatabaseError
 
         django.setup()
-        import logging
-
-        logging.getLogger().setLevel(logging.WARNING)
         try:
             yield environment()
         except DatabaseError as error:

@@ -73,9 +73,8 @@ class GatewayApp:
                 raise
         except Exception:
             logger.exception("request %s failed inside Routex", call.id)
-            call.outcome = "failed"
             if reply.is_started:
-                call.error = GatewayError("Routex failed while answering.")
+                call.outcome, call.error = "failed", GatewayError("Routex failed while answering.")
                 raise  # the server cuts the connection: never a clean end
             await _refuse(call, GatewayError(f"Routex failed. Give this id to your admin: {call.id}"), reply)
         finally:
@@ -216,7 +215,7 @@ class Exchange:
 async def _refuse(call: Call, error: GatewayError, reply: AsgiReply) -> None:
     """Answer with an error in the caller's format."""
     call.error = error
-    call.outcome = "failed" if call.attempts else "refused"
+    call.outcome = "failed" if call.attempts or type(error) is GatewayError else "refused"
     rendered = call.format.error_reply(error, call.id)
     headers = [
         (b"content-type", b"application/json"),

@@ -23,6 +23,7 @@ from routing.engine.errors import GatewayError, Overloaded, RateLimited, Upstrea
 from routing.engine.format import Answer, Asked, StreamReader
 from routing.engine.gateway import Gateway
 from routing.engine.snapshot import Candidate, Credential, PolicySpec, Snapshot
+from routing.engine.sse import EventTooLarge
 from routing.engine.strategies import STRATEGIES
 
 #: How much of an upstream's error body is kept: enough for any error, too little for an accident.
@@ -224,12 +225,15 @@ class Attempt:
                 if not (reader.is_complete and not reader.failure):
                     raise self._early_fault(reader)
                 return committed
-            out = reader.feed(chunk)
+            try:
+                out = reader.feed(chunk)
+            except EventTooLarge as error:
+                raise UpstreamBroken(str(error)) from error
             held.append(out)
             size += len(out)
             if reader.failure and not reader.has_content:
                 raise self._early_fault(reader)
-            if reader.has_content:
+            if reader.has_content or reader.is_complete:
                 break
         return committed
 

@@ -178,7 +178,7 @@ def splice(body: bytes, members: Members, changes: Mapping[str, bytes]) -> bytes
 
     `members` are those of this very body. All other bytes stay as they are, with two exceptions that no client
     library writes: a body that repeats a name with different values (servers do not agree on which one counts) or
-    spells a name with escapes is written anew, each name once.
+    spells a name with escapes is written anew, each name once. The very same object is returned when nothing changes.
     """
     values, text = members.values, members.text
     added = b"".join(_encode(key) + b":" + value + b"," for key, value in changes.items() if key not in values)
@@ -199,4 +199,5 @@ def splice(body: bytes, members: Members, changes: Mapping[str, bytes]) -> bytes
         if not _CLOSE.match(text, pos):
             return _encode({**values, **{key: Raw(change) for key, change in changes.items()}})
     parts.append(body[copied:])
-    return b"".join(parts)
+    spliced = b"".join(parts)
+    return body if spliced == body else spliced

@@ -80,7 +80,8 @@ class Call:
             status=self.status,
             outcome=self.outcome,
             error_code=error.code if error else "",
-            error_message=error.message if error else "",
+            # A syntax error quotes a few characters of the body, which belongs to the caller and not in the log.
+            error_message=error.message.partition(" Near:")[0] if error else "",
             usage=self.usage,
             started_us=self.started_us,
             finished_us=self.started_us + int(total_ms * 1000),

@@ -199,7 +199,8 @@ class Format(ABC):
 
         `asked` is what `read_request` made of this body. When nothing changes, the very same object is returned.
         """
-        return body if model == asked.model else splice(body, asked.members, {"model": msgspec.json.encode(model)})
+        # Also when the name stays: a body that names two models must not reach an upstream that takes the other one.
+        return splice(body, asked.members, {"model": msgspec.json.encode(model)})
 
     @abstractmethod
     def read_answer(self, operation: str, body: bytes) -> Answer:

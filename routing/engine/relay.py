@@ -12,6 +12,7 @@ from routing.engine.call import Call
 from routing.engine.errors import GatewayError, UpstreamFailed, UpstreamTimedOut
 from routing.engine.format import StreamReader
 from routing.engine.gateway import Gateway
+from routing.engine.sse import EventTooLarge
 
 Header = tuple[bytes, bytes]
 
@@ -69,8 +70,8 @@ async def _relay_stream(call: Call, answer: Committed, reader: StreamReader, rep
         *answer_headers(call, answer),
     ]
     await reply.start(200, headers)
-    pulse = Pulse(call.format.heartbeat, gateway.heartbeat_s, lambda: reader.is_between_events, reply.write)
-    fault: UpstreamError | None = None
+    pulse = Pulse(call.format.heartbeat, gateway.heartbeat_s, reply.write)
+    fault: Exception | None = None
     try:
         if any(answer.held):
             await reply.write(b"".join(answer.held))
@@ -82,25 +83,22 @@ async def _relay_stream(call: Call, answer: Committed, reader: StreamReader, rep
                 if out:
                     pulse.beat()
                     await reply.write(out)
-            tail = reader.finish()
-            if tail:
-                await reply.write(tail)
-    except UpstreamError as error:
+    except (UpstreamError, EventTooLarge) as error:
         fault = error
     finally:
         pulse.stop()
         call.usage, call.reported_model = reader.usage, reader.model
-    await reply.end(_last_words(call, answer, reader, fault))
+    tail = reader.finish() if answer.rest is not None else b""
+    await reply.end(tail + _last_words(call, answer, reader, fault))
 
 
-def _last_words(call: Call, answer: Committed, reader: StreamReader, fault: UpstreamError | None) -> bytes:
+def _last_words(call: Call, answer: Committed, reader: StreamReader, fault: Exception | None) -> bytes:
     """Return the error event that a broken stream ends with; nothing for one that is complete."""
     slug = answer.candidate.channel.spec.slug
-    if reader.failure:
-        # The upstream said it itself, in the client's format, and that has been passed on.
-        call.outcome, call.error = "cut", UpstreamFailed(f"Channel `{slug}` reported an error inside the stream.")
-        return b""
     if reader.is_complete:
+        if reader.failure:
+            # The upstream said it itself, in the client's format, and that has been passed on.
+            call.outcome, call.error = "cut", UpstreamFailed(f"Channel `{slug}` reported an error inside the stream.")
         return b""
     told = f" after {reader.usage.output_tokens} tokens" if reader.usage and reader.usage.output_tokens else ""
     error: GatewayError
@@ -138,12 +136,10 @@ class Pulse:
         self,
         heartbeat: bytes,
         silence_s: float,
-        may_beat: Callable[[], bool],
         write: Callable[[bytes], Awaitable[None]],
     ) -> None:
         self._heartbeat = heartbeat
         self._silence_s = silence_s
-        self._may_beat = may_beat
         self._write = write
         self._loop = asyncio.get_running_loop()
         self._last_s = self._loop.time()
@@ -164,7 +160,7 @@ class Pulse:
     def _tick(self) -> None:
         silent_s = self._loop.time() - self._last_s
         # A beat that still waits is back-pressure: the client is not reading, and needs no sign of life.
-        if silent_s >= self._silence_s and self._may_beat() and (self._task is None or self._task.done()):
+        if silent_s >= self._silence_s and (self._task is None or self._task.done()):
             self._task = self._loop.create_task(self._send())
             silent_s = 0.0
         self._timer = self._loop.call_later(max(0.05, self._silence_s - silent_s), self._tick)

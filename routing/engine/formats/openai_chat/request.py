@@ -35,11 +35,9 @@ def write_request(body: bytes, asked: Asked, model: str) -> bytes:
     A stream tells its usage only when asked to; we always ask, and take the answer out again for a client that did
     not (decisions 14).
     """
-    changes = {}
-    if model != asked.model:
-        changes["model"] = _encode(model)
+    changes = {"model": _encode(model)}
     if asked.is_stream and not asked.wants_usage:
         options = read_any(asked.members, "stream_options")
         kept = options if isinstance(options, dict) else {}
         changes["stream_options"] = _encode({**kept, "include_usage": True})
-    return splice(body, asked.members, changes) if changes else body
+    return splice(body, asked.members, changes)
