@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -50,30 +52,31 @@ def prepare(settings: Environment) -> Child | None:
 
     if settings.role == "gateway":
         return None
-    return Child("prepare", (sys.executable, "-m", "routex_site.bootstrap"), _marks(settings))
+    return Child("prepare", (sys.executable, "-m", "routex_site.bootstrap"), _path())
 
 
 def children(settings: Environment) -> list[Child]:
     """Return the processes of the role, in the order in which they stop."""
     from routex_site.supervisor import Child
 
-    marks = _marks(settings)
+    path = _path()
     ready_url = f"{local_url(settings)}/readyz"
     names = ["web"] if settings.workers == 1 else [f"web-{number}" for number in range(1, settings.workers + 1)]
     found = [
-        Child(name, (sys.executable, "-m", "routex_site.server"), marks, ready_url=ready_url, grace_s=WEB_GRACE_S)
+        Child(name, (sys.executable, "-m", "routex_site.server"), path, ready_url=ready_url, grace_s=WEB_GRACE_S)
         for name in names
     ]
     if settings.role != "gateway":
         # A beat inside the worker: two of them would do everything twice, so there is one worker.
         beat = f"--schedule={settings.data_dir / 'celerybeat-schedule'}"
         words = ("worker", "-B", "-P", "threads", "-c", "4", "--without-gossip", "--without-mingle", beat)
-        found.append(Child("worker", (sys.executable, "-m", "celery", "-A", "routex_site.celery", *words), marks))
+        found.append(Child("worker", (sys.executable, "-m", "celery", "-A", "routex_site.celery", *words), path))
     return found
 
 
-def _marks(settings: Environment) -> Mapping[str, str]:
-    return {"ROUTEX_LOCAL_INSTALL": "1", "PYTHONPATH": str(ROOT)} if settings.is_embedded_database else {}
+def _path() -> Mapping[str, str]:
+    """Let the children find Routex whatever folder we were started in."""
+    return {"PYTHONPATH": os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))}
 
 
 def local_url(settings: Environment) -> str:
@@ -132,9 +135,6 @@ def curl_line(url: str, key: str) -> str:
 
 def keys_file(made: Mapping[str, str], folder: Path) -> Path:
     """Write keys that nobody watches being made into a file that only its owner may read, and return it."""
-    import os
-    import time
-
     path = folder / f"new-keys-{time.strftime('%Y%m%dT%H%M%S')}-{os.getpid()}.txt"
     with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
         file.writelines(f"{name}\t{secret}\n" for name, secret in made.items())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from django.db import transaction
+from django.db import connection, transaction
 
 from channels_app.models import Channel, UpstreamCredential
 from channels_app.secrets import unseal
@@ -12,7 +12,7 @@ from routing.config_io import ConfigError, config_export, config_import, config_
 from tenants.context import platform_scope, tenant_scope
 from tenants.engine import keys
 from tenants.models import AuditEvent, ConfigState, GatewayKey, KeyState, Limit, Membership, Quota, Tenant, User
-from tenants.services import key_revoke
+from tenants.services import key_revoke, tenant_create
 
 pytestmark = pytest.mark.django_db
 
@@ -58,6 +58,17 @@ tenants:
       breaker: {{failures: 7}}
       cooldown: false
 """
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _northwind(cast, django_db_blocker):
+    """The tenant that most of these tests change and roll back; to make it each time would take most of the time."""
+    with django_db_blocker.unblock():
+        tenant = tenant_create(slug="northwind", name="Empty")
+        yield
+        with platform_scope(), connection.cursor() as cursor:
+            cursor.execute(f'DROP SCHEMA "{tenant.schema_name}" CASCADE')
+            tenant.delete()
 
 
 def document(*parts: str, slug: str = "northwind") -> str:
@@ -126,12 +137,17 @@ def test_importing_twice_changes_nothing_and_leaves_no_trace():
 
 
 def test_a_dry_run_reports_what_the_import_does_and_changes_nothing():
-    would = config_validate(text=WHOLE)
-    assert not Tenant.objects.filter(slug="northwind").exists()
-    did = config_import(text=WHOLE)
+    elsewhere = WHOLE.replace("slug: northwind", "slug: newcomer")
+    would = config_validate(text=elsewhere)
+    assert not Tenant.objects.filter(slug="newcomer").exists()
+    did = config_import(text=elsewhere)
     assert would.changes == did.changes and did.has_changes
+    assert Tenant.objects.get(slug="newcomer").name == "Northwind"
+    config_import(text=WHOLE.replace(SECRET, keys.mint()))
     version = version_of(northwind())
-    assert config_validate(text=WHOLE.replace("priority: 100", "priority: 7")).has_changes
+    assert config_validate(
+        text=WHOLE.replace("priority: 100", "priority: 7").replace(f"secret: {SECRET}", "")
+    ).has_changes
     assert version_of(northwind()) == version
 
 
@@ -255,8 +271,11 @@ def test_every_unknown_key_is_named_but_for_notes_of_ones_own():
 
 def test_one_wrong_part_leaves_everything_as_it_was():
     with transaction.atomic():
-        problems_of(document("aliases: {smart: gpt}", "channels: [{slug: a, provider: nothing, models: [m]}]"))
-    assert not Tenant.objects.filter(slug="northwind").exists()
+        problems_of(document("aliases: {smart: gpt}", "policy: {strategy: magic}", slug="newcomer"))
+        problems_of(document("aliases: {smart: gpt}", "policy: {strategy: magic}"))
+    assert not Tenant.objects.filter(slug="newcomer").exists()
+    with tenant_scope(northwind().id):
+        assert selectors.aliases_by_name() == {}
 
 
 def test_json_and_toml_say_the_same_as_yaml():

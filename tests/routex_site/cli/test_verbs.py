@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import subprocess
@@ -47,7 +48,7 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(text)
 
-    do_POST = do_DELETE = do_GET
+    do_POST = do_DELETE = do_GET  # noqa: N815 the names are the standard library's
 
     def log_message(self, *_: object) -> None:
         return
@@ -75,7 +76,8 @@ def no_server(monkeypatch, tmp_path) -> Path:
 
 
 def test_help_imports_nothing_heavy():
-    words = "import sys, routex_site.cli.__main__; print(*sorted({'django','rich','celery','psycopg','psutil'} & {*sys.modules}))"
+    heavy = {"django", "rich", "celery", "psycopg", "psutil"}
+    words = f"import sys, routex_site.cli.__main__; print(*sorted({heavy!r} & {{*sys.modules}}))"
     done = subprocess.run([sys.executable, "-c", words], capture_output=True, text=True, cwd=ROOT, check=True)
     assert done.stdout.strip() == ""
 
@@ -132,7 +134,7 @@ def test_a_refusal_is_passed_on_with_its_own_exit_code(server, capsys, status, c
 
 
 def test_revoking_asks_first(server, capsys, monkeypatch):
-    monkeypatch.setattr("sys.stdin", open(os.devnull))  # noqa: SIM115 closed with the test's process
+    monkeypatch.setattr("sys.stdin", io.StringIO(""))
     assert main(["keys", "revoke", "ci"]) == 2 and "--yes" in capsys.readouterr().err
     assert server.asked == []
     server.answers["/api/keys/ci"] = (204, None)
