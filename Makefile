@@ -51,7 +51,7 @@ bench: setup-dev ## Measure the gateway against going direct, and against peers 
 	@$(BIN)/python -m bench
 
 bench-peers: setup-dev ## Install the peers that bench compares with, each in its own environment
-	@$(BIN)/python -m bench.peers install
+	@$(BIN)/python -m bench --install-peers
 
 clean: ## Remove the environment (the data folder stays)
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -98,6 +98,7 @@ async def run_whole(port: int, path: str, connections: int, seconds: float, key:
         _, client = await loop.create_connection(lambda: Whole(message, latencies, failures), "127.0.0.1", port)
         clients.append(client)
     await asyncio.sleep(min(1.0, seconds / 4))  # warm-up: connections, caches, the first snapshot
+    warmed = len(latencies)
     latencies.clear()
     began = time.monotonic()
     await asyncio.sleep(seconds)
@@ -109,6 +110,7 @@ async def run_whole(port: int, path: str, connections: int, seconds: float, key:
     await asyncio.sleep(0.2)
     return {
         "requests": count,
+        "sent": warmed + len(latencies),
         "rps": count / elapsed_s,
         "p50_ms": ordered[len(ordered) // 2] / 1e6,
         "p99_ms": ordered[int(len(ordered) * 0.99)] / 1e6,

@@ -19,6 +19,8 @@ import pytest
 from cryptography.fernet import Fernet
 from psycopg import sql
 
+from routex_site.embedded import postgres, valkey
+
 _stop: list[Callable[[], None]] = []
 
 
@@ -41,7 +43,16 @@ def _start() -> None:
     os.environ["ROUTEX_DATA_DIR"] = str(folder)
     os.environ.setdefault("ROUTEX_SECRET_KEY", secrets.token_urlsafe(32))
     os.environ.setdefault("ROUTEX_ENCRYPTION_KEYS", Fernet.generate_key().decode())
-    os.environ["DATABASE_URL"] = _test_database(os.environ["DATABASE_URL"])
+    if os.environ.get("DATABASE_URL"):
+        os.environ["DATABASE_URL"] = _test_database(os.environ["DATABASE_URL"])
+    else:
+        database = postgres.start(folder)
+        _stop.append(database.stop)
+        os.environ["DATABASE_URL"] = database.url
+    if not os.environ.get("REDIS_URL"):
+        cache = valkey.start(folder)
+        _stop.append(cache.stop)
+        os.environ["REDIS_URL"] = cache.url
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

@@ -21,8 +21,11 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True):
     reasoning_tokens: int = 0
 
 
-class AttemptRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """One try at one channel, or a channel passed over; `reason` is a stable word, `detail` a sentence."""
+class AttemptRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One try at one channel, or a channel passed over; `reason` is a stable word, `detail` a sentence.
+
+    What has its default value is left out of the stored JSON: the usual attempt, one that went well, stays short.
+    """
 
     channel: str
     credential: str = ""
@@ -39,6 +42,7 @@ class RequestRecord(msgspec.Struct, frozen=True, kw_only=True):
     id: str
     tenant_id: str
     key_id: str = ""
+    key_slug: str = ""
     session_id: str = ""
     client_request_id: str = ""
     operation: str = ""

@@ -63,6 +63,7 @@ class Call:
             id=self.id,
             tenant_id=self.principal.tenant_id,
             key_id=self.principal.key_id,
+            key_slug=self.principal.key_slug,
             session_id=self.session_id,
             client_request_id=self.header(b"x-client-request-id")[:64],
             operation=self.route.operation,
