@@ -28,6 +28,11 @@ def tenants_document(tenants: Sequence[Tenant], *, is_operator: bool) -> dict[st
     return {"apiVersion": API_VERSION, "tenants": quoted_all(entries)}
 
 
+def tenant_text(tenant: Tenant) -> str:
+    """Return a tenant's own document as YAML, as its backups hold it."""
+    return document_text(tenants_document([tenant], is_operator=False))
+
+
 def document_text(document: dict[str, Any], *, format: Literal["yaml", "json"] = "yaml") -> str:
     """Return a document as text."""
     return dump(document, format=format)

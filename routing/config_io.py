@@ -11,7 +11,7 @@ from django.conf import settings
 from django.db import connection, transaction
 
 from routing.config_document import Document, TenantEntry, document_from
-from routing.config_export import document_text, tenants_document
+from routing.config_export import document_text, tenant_text, tenants_document
 from routing.config_import import Report, TenantImport, located
 from routing.config_text import (
     ConfigError,
@@ -23,6 +23,7 @@ from routing.config_text import (
     resolve,
     text_format,
 )
+from routing.services import backup_create
 from routing.snapshots import DoesNotCompile, compile_tenant
 from tenants.context import tenant_scope
 from tenants.models import Tenant
@@ -135,10 +136,13 @@ def _apply_tenant(entry: TenantEntry, tenant: Tenant | None, pointer: str, *, ac
         with located(pointer):
             tenant = tenant_create(slug=entry.slug, name=entry.name or entry.slug, actor=actor)
     with tenant_scope(tenant.id):
+        before = "" if is_new else tenant_text(tenant)
         TenantImport(tenant=tenant, entry=entry, pointer=pointer, actor=actor, report=report).apply()
         if is_new:
             report.changes[seen] = dataclasses.replace(report.changes[seen], action="created", fields=())
         if any(change.action != "unchanged" for change in report.changes[seen:]):
+            if before:
+                backup_create(tenant=tenant, reason="before an import", document=before, actor=actor)
             try:
                 compile_tenant(tenant=tenant, version=0)
             except DoesNotCompile as error:

@@ -75,9 +75,12 @@ def fallback_set(*, tenant_id: str, model: str, fallbacks: list[str], actor: str
     return row if fallbacks else None
 
 
-def backup_create(*, tenant: Tenant, reason: str, actor: str = SYSTEM) -> ConfigBackup:
-    """Keep the tenant's configuration document as it is now, and only the newest ten of them."""
-    document = config_export.document_text(config_export.tenants_document([tenant], is_operator=False), format="yaml")
+def backup_create(*, tenant: Tenant, reason: str, document: str = "", actor: str = SYSTEM) -> ConfigBackup:
+    """Keep a configuration document of the tenant, as it is now when none is given, and only the newest ten of them.
+
+    A backup changes no configuration, so nothing is published.
+    """
+    document = document or config_export.tenant_text(tenant)
     backup = ConfigBackup.objects.create(reason=reason, document=document)
     kept = ConfigBackup.objects.order_by("-at", "-id").values_list("id", flat=True)[:BACKUPS_KEPT]
     ConfigBackup.objects.exclude(id__in=list(kept)).delete()

@@ -163,6 +163,20 @@ def test_a_change_is_reported_by_field_and_bumps_the_version():
     assert version_of(northwind()) > version
 
 
+def test_what_an_import_changes_was_backed_up_before():
+    config_import(text=WHOLE)
+    config_import(text=WHOLE)
+    with tenant_scope(northwind().id):
+        [first] = selectors.backups_newest()
+    assert "channels: []" in first.document and first.reason == "before an import"
+    config_import(text=WHOLE.replace("priority: 100", "priority: 7"))
+    with tenant_scope(northwind().id):
+        newest = selectors.backups_newest()[0]
+    config_import(text=newest.document, only_tenant=northwind())
+    with tenant_scope(northwind().id):
+        assert Channel.objects.get().priority == 100
+
+
 def test_what_a_document_does_not_mention_stays():
     config_import(text=WHOLE)
     before = config_export(tenants=[northwind()], is_operator=True)
