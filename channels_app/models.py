@@ -79,6 +79,7 @@ class ChannelHealth(models.Model):
     duration_ms = models.FloatField(default=0)
 
     class Meta:
+        verbose_name = "health check"
         ordering: ClassVar[list[str]] = ["-at"]
         indexes: ClassVar = [models.Index(fields=["channel", "-at"])]
 

@@ -81,4 +81,5 @@ async def in_platform(function: Callable[P, R], *args: P.args, **kwargs: P.kwarg
 
 def cache_key(key: str, key_prefix: str, version: int) -> str:
     """Return the key that Django's cache uses: the connection's schema is part of every one."""
-    return f"routex:{connection.schema_name}:{key_prefix}:{version}:{key}"
+    schema: str = connection.schema_name  # type: ignore[attr-defined]  # django-tenants' wrapper has it
+    return f"routex:{schema}:{key_prefix}:{version}:{key}"

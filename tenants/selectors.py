@@ -8,6 +8,7 @@ from django.utils import timezone
 from tenants.context import platform_scope
 from tenants.engine import keys
 from tenants.models import (
+    ConfigState,
     GatewayKey,
     KeyState,
     Limit,
@@ -15,6 +16,7 @@ from tenants.models import (
     Membership,
     Quota,
     Scope,
+    SetupToken,
     Tenant,
     User,
 )
@@ -28,6 +30,24 @@ def tenant_by_slug(*, slug: str) -> Tenant | None:
 def tenant_by_id(*, tenant_id: str) -> Tenant | None:
     """Return a tenant, or None."""
     return Tenant.objects.filter(pk=tenant_id).first()
+
+
+def administrator_exists() -> bool:
+    """Whether somebody can administer the platform; until then `/setup/` is open to the holder of its token."""
+    return User.objects.filter(is_superuser=True, is_active=True).exists()
+
+
+def setup_is_open(*, token: str) -> bool:
+    """Whether a set-up token is right, unused and in time, on an install without an administrator."""
+    if not keys.is_well_formed(token, keys.SETUP_TOKEN) or administrator_exists():
+        return False
+    return SetupToken.objects.filter(digest=keys.digest(token), expires_at__gt=timezone.now()).exists()
+
+
+def config_failure(*, tenant_id: str) -> str:
+    """Return why the newest configuration is not in use, or an empty text; the last good one serves meanwhile."""
+    failures = ConfigState.objects.filter(tenant_id=tenant_id).values_list("failure", flat=True)
+    return failures.first() or ""
 
 
 def membership_get(*, user: User, slug: str) -> Membership | None:
@@ -84,5 +104,5 @@ def token_by_secret(*, secret: str) -> ManagementToken | None:
         return _usable(ManagementToken.objects.select_related("tenant")).filter(digest=keys.digest(secret)).first()
 
 
-def _usable(rows: QuerySet) -> QuerySet:  # type: ignore[type-arg]
+def _usable(rows: QuerySet) -> QuerySet:
     return rows.filter(Q(expires_at=None) | Q(expires_at__gt=timezone.now()), state=KeyState.ACTIVE)

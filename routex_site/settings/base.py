@@ -117,6 +117,8 @@ EMAIL_BACKEND = "django.core.mail.backends.console.EmailBackend"
 
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
+    "routex_site.console.headers.ServerTimingMiddleware",
+    "routex_site.console.headers.SecurityPolicyMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
@@ -139,12 +141,14 @@ TEMPLATES = [
                 "django.template.context_processors.request",
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
+                "routex_site.console.preferences.console_context",
             ],
         },
     }
 ]
 STATIC_URL = "/static/"
-STATIC_ROOT = DATA_DIR / "static"
+# Served from where they lie: no collecting step stands between a change, or a start, and the page.
+WHITENOISE_USE_FINDERS = True
 STATICFILES_DIRS = [ROOT / "static"]
 SESSION_ENGINE = "django.contrib.sessions.backends.db"
 SESSION_COOKIE_NAME = "routex_session"
@@ -188,6 +192,35 @@ SPECTACULAR_SETTINGS = {
         "drf_spectacular.hooks.postprocess_schema_enums",
         "tenants.rest.schema.add_problems",
     ],
+}
+
+# --- Admin pages ----------------------------------------------------------------------------------------------------
+
+UNFOLD = {
+    "SITE_TITLE": "tenants.admin_navigation.site_title",
+    "SITE_HEADER": "tenants.admin_navigation.site_title",
+    "SITE_SYMBOL": "alt_route",
+    "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": "/static/img/mark.svg"}],
+    "THEME": "tenants.admin_navigation.theme",
+    "SIDEBAR": {"navigation": "tenants.admin_navigation.navigation"},
+    "SHOW_VIEW_ON_SITE": False,
+    "BORDER_RADIUS": "6px",
+    # The console's accent, from static/css/tokens.css.
+    "COLORS": {
+        "primary": {
+            "50": "#f3f4fe",
+            "100": "#e8eafd",
+            "200": "#d3d7fb",
+            "300": "#b4bbf8",
+            "400": "#9aa6ff",
+            "500": "#7580f0",
+            "600": "#3f4fd0",
+            "700": "#3442b8",
+            "800": "#2b3695",
+            "900": "#272f78",
+            "950": "#191e4b",
+        }
+    },
 }
 
 # --- Background work ------------------------------------------------------------------------------------------------
