@@ -69,7 +69,7 @@ class Resource(GenericViewSet[Any]):
     def caller(self) -> Caller:
         """Who calls."""
         caller: Any = self.request.auth
-        return caller  # type: ignore[no-any-return]
+        return caller
 
     @property
     def tenant_id(self) -> str:
