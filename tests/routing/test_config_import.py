@@ -307,6 +307,15 @@ def test_anchors_that_multiply_are_refused():
     assert "too large" in problems_of(bomb)[0][1]
 
 
+@pytest.mark.parametrize("format", ["yaml", "json", "toml"])
+def test_a_text_that_is_nested_too_deeply_is_refused(format):
+    assert "nested too deeply" in problems_of(("a = " if format == "toml" else "") + "[" * 50_000, format=format)[0][1]
+
+
+def test_a_text_that_would_take_long_to_read_is_refused():
+    assert "1,000,001 characters" in problems_of("#" * 1_000_001)[0][1]
+
+
 # --- two tenants
 
 
