@@ -2,6 +2,15 @@
 
 from __future__ import annotations
 
-from django.urls import URLPattern, URLResolver
+from django.urls import URLPattern, URLResolver, path
+from django.views.generic import RedirectView
 
-urlpatterns: list[URLPattern | URLResolver] = []
+from routex_site.console import requests
+from tenants.admin_sites import tenant_site
+
+urlpatterns: list[URLPattern | URLResolver] = [
+    path("", RedirectView.as_view(pattern_name="requests")),
+    path("requests/", requests.requests_list, name="requests"),
+    path("requests/<str:request_id>/", requests.request_detail, name="request"),
+    path("admin/", tenant_site.urls),
+]

@@ -2,6 +2,22 @@
 
 from __future__ import annotations
 
-from django.urls import URLPattern, URLResolver
+from allauth.account import views as account
+from django.urls import URLPattern, URLResolver, include, path
 
-urlpatterns: list[URLPattern | URLResolver] = []
+from routex_site.client_api import client_api
+from routex_site.console import doors, preferences
+from tenants.admin_sites import platform_site
+
+urlpatterns: list[URLPattern | URLResolver] = [
+    path("", doors.home, name="home"),
+    path("setup/", doors.setup, name="setup"),
+    path("preferences/", preferences.preferences, name="preferences"),
+    # allauth finds its pages by these names.
+    path("login/", account.login, name="account_login"),
+    path("login/inactive/", account.account_inactive, name="account_inactive"),
+    path("logout/", account.logout, name="account_logout"),
+    path("admin/", platform_site.urls),
+    path("api/", include("routex_site.api")),
+    path("client/", client_api.urls),
+]

@@ -28,6 +28,9 @@ class RoutingPolicy(models.Model):
     is_session_sticky = models.BooleanField(default=True)
     session_cleanup_interval_s = models.PositiveIntegerField(default=300)
 
+    class Meta:
+        verbose_name_plural = "routing policies"
+
     def __str__(self) -> str:
         return f"{self.strategy}, {self.attempts} attempts"
 
@@ -39,6 +42,7 @@ class ModelAlias(models.Model):
     target = models.CharField(max_length=200)
 
     class Meta:
+        verbose_name_plural = "model aliases"
         ordering: ClassVar[list[str]] = ["name"]
 
     def __str__(self) -> str:

@@ -33,6 +33,7 @@ RESERVED_SLUGS = frozenset(
         "platform",
     }
     | {"preferences", "public", "readyz", "routex", "setup", "shortcuts", "static", "t", "v1", "v1beta", "ws"}
+    | {"test-all"}  # /api/channels/test-all
 )
 
 _slug_form = RegexValidator(
@@ -48,7 +49,7 @@ def validate_slug(slug: str) -> None:
         raise ValidationError(f"{slug!r} is reserved; choose another slug.", code="reserved")
 
 
-class IdField(models.CharField):  # type: ignore[type-arg]
+class IdField(models.CharField):
     """A primary key of the form `<prefix>_<ULID>`, made when the row is."""
 
     def __init__(self, prefix: str = "", **options: Any) -> None:
@@ -63,11 +64,12 @@ class IdField(models.CharField):  # type: ignore[type-arg]
         return name, path, [self.prefix], {}
 
 
-class SlugField(models.CharField):  # type: ignore[type-arg]
+class SlugField(models.CharField):
     """A slug in the form that every Routex object uses."""
 
     def __init__(self, **options: Any) -> None:
-        super().__init__(**({"max_length": 63, "validators": [validate_slug]} | options))
+        defaults: dict[str, Any] = {"max_length": 63, "validators": [validate_slug]}
+        super().__init__(**(defaults | options))
 
 
 class Tenant(TenantMixin):
@@ -134,6 +136,16 @@ class User(AbstractUser):
         super().save(*args, **kwargs)
 
 
+class SetupToken(models.Model):
+    """The one-time token that opens `/setup/` on an install without an administrator; only the newest is kept."""
+
+    digest = models.BinaryField(max_length=32, unique=True)
+    expires_at = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return f"until {self.expires_at:%H:%M}"
+
+
 class Role(models.TextChoices):
     """What a person or token may do in a tenant; each role includes the ones after it."""
 
@@ -152,6 +164,7 @@ class Membership(models.Model):
     created_at = models.DateTimeField(default=now, editable=False)
 
     class Meta:
+        verbose_name = "member"
         constraints: ClassVar = [models.UniqueConstraint(fields=["tenant", "user"], name="membership_once")]
 
     def __str__(self) -> str:

@@ -6,6 +6,9 @@ import datetime as dt
 from typing import Any
 
 from django.contrib.auth.base_user import BaseUserManager
+from django.contrib.auth.password_validation import validate_password
+from django.core.exceptions import ValidationError
+from django.core.validators import validate_email
 from django.db import transaction
 from django.db.models import F
 from django.utils import timezone
@@ -22,13 +25,22 @@ from tenants.models import (
     Membership,
     Quota,
     Role,
+    SetupToken,
     Tenant,
     User,
     everything,
 )
+from tenants.selectors import administrator_exists, tenant_by_slug
 from tenants.signals import config_changed
 
 SYSTEM = "system"
+#: The slug of the tenant that an empty install starts with.
+FIRST_TENANT = "default"
+SETUP_TOKEN_LIFE = dt.timedelta(minutes=30)
+
+
+class SetupClosed(Exception):
+    """`/setup/` cannot be used; the message says why and what to do."""
 
 
 def audit_record(
@@ -39,7 +51,7 @@ def audit_record(
         tenant_id=tenant_id,
         actor=actor,
         action=action,
-        object_id=str(getattr(target, "pk", "") or ""),
+        object_id=str(getattr(target, "pk", "") or "")[:31],  # an alias is its own id, and may be longer
         object_label=str(target or "")[:200],
         changes=changes or {},
     )
@@ -148,7 +160,13 @@ def key_revoke(*, key: GatewayKey, actor: str = SYSTEM) -> GatewayKey:
 
 
 def token_issue(
-    *, tenant_id: str | None, slug: str, role: str = Role.ADMIN, actor: str = SYSTEM, secret: str = ""
+    *,
+    tenant_id: str | None,
+    slug: str,
+    role: str = Role.ADMIN,
+    actor: str = SYSTEM,
+    secret: str = "",
+    expires_at: dt.datetime | None = None,
 ) -> tuple[ManagementToken, str]:
     """Create a management token, of the platform when `tenant_id` is None, and return it with its secret."""
     secret = secret or keys.mint(keys.MANAGEMENT_TOKEN)
@@ -159,11 +177,20 @@ def token_issue(
         digest=keys.digest(secret),
         prefix=keys.display_prefix(secret),
         last_four=secret[-4:],
+        expires_at=expires_at,
     )
     token.full_clean()
     token.save()
     audit_record(tenant_id=tenant_id, actor=actor, action="token.created", target=token)
     return token, secret
+
+
+def token_revoke(*, token: ManagementToken, actor: str = SYSTEM) -> ManagementToken:
+    """Make a management token useless for good."""
+    token.state = KeyState.REVOKED
+    token.save(update_fields=["state"])
+    audit_record(tenant_id=token.tenant_id, actor=actor, action="token.revoked", target=token)
+    return token
 
 
 def user_create(*, email: str, password: str | None = None, is_platform_admin: bool = False) -> User:
@@ -174,6 +201,56 @@ def user_create(*, email: str, password: str | None = None, is_platform_admin: b
     user.set_password(password)
     user.save()
     return user
+
+
+def setup_token_issue() -> str:
+    """Return a new one-time token for `/setup/`, valid for 30 minutes; older ones stop working.
+
+    Raises:
+        SetupClosed: an administrator exists already.
+    """
+    if administrator_exists():
+        raise SetupClosed("An administrator exists; sign in at /login/.")
+    secret = keys.mint(keys.SETUP_TOKEN)
+    with transaction.atomic():
+        SetupToken.objects.all().delete()
+        SetupToken.objects.create(digest=keys.digest(secret), expires_at=timezone.now() + SETUP_TOKEN_LIFE)
+    return secret
+
+
+def administrator_create(*, email: str, password: str, actor: str = SYSTEM) -> User:
+    """Create a platform administrator who also administers the first tenant, where it exists.
+
+    Raises:
+        ValidationError: the address is no e-mail address or has an account, or the password is too weak.
+    """
+    email = BaseUserManager.normalize_email(email.strip())
+    validate_email(email)
+    validate_password(password, User(email=email))
+    with platform_scope():
+        if User.objects.filter(issuer="local", email__iexact=email).exists():
+            raise ValidationError(f"{email} has an account already.", code="taken")
+        user = user_create(email=email, password=password, is_platform_admin=True)
+        audit_record(tenant_id=None, actor=actor, action="administrator.created", target=user)
+        tenant = tenant_by_slug(slug=FIRST_TENANT)
+        if tenant is not None:
+            membership_set(tenant_id=tenant.id, user=user, role=Role.ADMIN, actor=actor)
+    return user
+
+
+def setup_complete(*, token: str, email: str, password: str) -> User:
+    """Use a set-up token up and create the first administrator; a refused e-mail or password leaves it usable.
+
+    Raises:
+        SetupClosed: the token is wrong, used or expired, or an administrator exists.
+        ValidationError: see administrator_create.
+    """
+    with transaction.atomic():
+        # The deletion locks the row: of two who hold the same token, one finds it gone.
+        used, _ = SetupToken.objects.filter(digest=keys.digest(token), expires_at__gt=timezone.now()).delete()
+        if not used or administrator_exists():
+            raise SetupClosed("This set-up link was used, has expired or is not complete.")
+        return administrator_create(email=email, password=password, actor="setup")
 
 
 def membership_set(*, tenant_id: str, user: User, role: str, actor: str = SYSTEM) -> Membership:
@@ -210,3 +287,17 @@ def quota_set(
     config_touch(tenant_id=tenant_id)
     audit_record(tenant_id=tenant_id, actor=actor, action="quota.set", target=row)
     return row
+
+
+def limit_delete(*, limit: Limit, actor: str = SYSTEM) -> None:
+    """Take a limit away."""
+    audit_record(tenant_id=limit.tenant_id, actor=actor, action="limit.deleted", target=limit)
+    config_touch(tenant_id=limit.tenant_id)
+    limit.delete()
+
+
+def quota_delete(*, quota: Quota, actor: str = SYSTEM) -> None:
+    """Take a quota away."""
+    audit_record(tenant_id=quota.tenant_id, actor=actor, action="quota.deleted", target=quota)
+    config_touch(tenant_id=quota.tenant_id)
+    quota.delete()

@@ -53,6 +53,7 @@ class Migration(migrations.Migration):
                 ('channel', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='health_checks', to='channels_app.channel')),
             ],
             options={
+                'verbose_name': 'health check',
                 'ordering': ['-at'],
                 'indexes': [models.Index(fields=['channel', '-at'], name='channels_ap_channel_5aa583_idx')],
             },

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from urllib.parse import unquote, urlsplit
 
-from routex_site import ROOT
+from routex_site import ROOT, VERSION
 from routex_site.settings.env import read_environment
 
 ENV = read_environment()
@@ -117,6 +117,8 @@ EMAIL_BACKEND = "django.core.mail.backends.console.EmailBackend"
 
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
+    "routex_site.console.headers.ServerTimingMiddleware",
+    "routex_site.console.headers.SecurityPolicyMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
@@ -126,6 +128,8 @@ MIDDLEWARE = [
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "allauth.account.middleware.AccountMiddleware",
     "tenants.middleware.TenantMiddleware",
+    "tenants.middleware.ApiMiddleware",
+    "tenants.middleware.ClientMiddleware",
 ]
 TEMPLATES = [
     {
@@ -137,12 +141,14 @@ TEMPLATES = [
                 "django.template.context_processors.request",
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
+                "routex_site.console.preferences.console_context",
             ],
         },
     }
 ]
 STATIC_URL = "/static/"
-STATIC_ROOT = DATA_DIR / "static"
+# Served from where they lie: no collecting step stands between a change, or a start, and the page.
+WHITENOISE_USE_FINDERS = True
 STATICFILES_DIRS = [ROOT / "static"]
 SESSION_ENGINE = "django.contrib.sessions.backends.db"
 SESSION_COOKIE_NAME = "routex_session"
@@ -155,6 +161,67 @@ X_FRAME_OPTIONS = "DENY"
 if PUBLIC_URL.startswith("https://"):
     SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = True
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+
+# --- Management API -------------------------------------------------------------------------------------------------
+
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": ["tenants.rest.access.CallerAuthentication"],
+    "DEFAULT_PERMISSION_CLASSES": ["tenants.rest.access.RoleAllows"],
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_PAGINATION_CLASS": "tenants.rest.paging.KeysetPaging",
+    "DEFAULT_FILTER_BACKENDS": ["django_filters.rest_framework.DjangoFilterBackend"],
+    "DEFAULT_METADATA_CLASS": None,
+    "DEFAULT_SCHEMA_CLASS": "tenants.rest.schema.ApiSchema",
+    "EXCEPTION_HANDLER": "tenants.rest.errors.exception_handler",
+    "URL_FORMAT_OVERRIDE": None,
+    "UNAUTHENTICATED_USER": None,
+}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "Routex management API",
+    "VERSION": VERSION,
+    "OAS_VERSION": "3.1.0",
+    "SCHEMA_PATH_PREFIX": "/api",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "COMPONENT_SPLIT_REQUEST": True,
+    # The scripts come with the sidecar package: the page asks no other host.
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "ENUM_NAME_OVERRIDES": {"KeyState": "tenants.models.KeyState", "TenantState": "tenants.models.Tenant.State"},
+    "PREPROCESSING_HOOKS": ["tenants.rest.schema.only_management_paths"],
+    "POSTPROCESSING_HOOKS": [
+        "drf_spectacular.hooks.postprocess_schema_enums",
+        "tenants.rest.schema.add_problems",
+    ],
+}
+
+# --- Admin pages ----------------------------------------------------------------------------------------------------
+
+UNFOLD = {
+    "SITE_TITLE": "tenants.admin_navigation.site_title",
+    "SITE_HEADER": "tenants.admin_navigation.site_title",
+    "SITE_SYMBOL": "alt_route",
+    "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": "/static/img/mark.svg"}],
+    "THEME": "tenants.admin_navigation.theme",
+    "SIDEBAR": {"navigation": "tenants.admin_navigation.navigation"},
+    "SHOW_VIEW_ON_SITE": False,
+    "BORDER_RADIUS": "6px",
+    # The console's accent, from static/css/tokens.css.
+    "COLORS": {
+        "primary": {
+            "50": "#f3f4fe",
+            "100": "#e8eafd",
+            "200": "#d3d7fb",
+            "300": "#b4bbf8",
+            "400": "#9aa6ff",
+            "500": "#7580f0",
+            "600": "#3f4fd0",
+            "700": "#3442b8",
+            "800": "#2b3695",
+            "900": "#272f78",
+            "950": "#191e4b",
+        }
+    },
+}
 
 # --- Background work ------------------------------------------------------------------------------------------------
 

@@ -32,6 +32,7 @@ class Migration(migrations.Migration):
                 ('target', models.CharField(max_length=200)),
             ],
             options={
+                'verbose_name_plural': 'model aliases',
                 'ordering': ['name'],
             },
         ),
@@ -60,5 +61,8 @@ class Migration(migrations.Migration):
                 ('is_session_sticky', models.BooleanField(default=True)),
                 ('session_cleanup_interval_s', models.PositiveIntegerField(default=300)),
             ],
+            options={
+                'verbose_name_plural': 'routing policies',
+            },
         ),
     ]

@@ -1,0 +1,183 @@
+"""The request list without a browser: rows, filters, paging, exports, the page of one request, and whose they are."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import json
+import re
+
+import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+
+from analytics.engine.record import AttemptRecord, Usage
+from channels_app.services import channel_create
+from routex_site.console.rows import duration_text, tone_of
+from tenants.context import tenant_scope
+from tests.console.conftest import make_record
+
+pytestmark = pytest.mark.django_db(transaction=True)
+LIST = "/t/acme/requests/"
+
+
+@pytest.fixture
+def alice(cast, at_console):
+    return at_console(cast.alice)
+
+
+def ids(page: str) -> list[str]:
+    return re.findall(r'data-testid="row" data-id="(req_[^"]+)"', page)
+
+
+def test_the_newest_fifty_come_first_and_older_ones_follow_without_gap_or_double(cast, alice, stored):
+    records = [make_record(cast.acme.id, number) for number in range(60)]
+    stored(*records)
+    first = alice.get(LIST).content.decode()
+    [older] = re.findall(r'rel="next" href="([^"]+)"', first)
+    second = alice.get(LIST + older.replace("&amp;", "&")).content.decode()
+    assert ids(first) + ids(second) == [record.id for record in reversed(records)]
+    assert len(ids(first)) == 50
+    assert 'id="live"' in first
+    assert 'id="live"' not in second
+
+
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        ("status=5", {"broken"}),
+        ("status=4", {"refused"}),
+        ("outcome=refused", {"refused"}),
+        ("model=gpt-5.6-mini", {"usual", "broken", "refused"}),
+        ("model=claude-sonnet-5", {"claude"}),
+        ("channel=anthropic-eu", {"claude"}),
+        ("channel=anthropic-eu&status=5", set()),
+        ("status=nonsense&outcome=nonsense", {"usual", "broken", "refused", "claude"}),
+    ],
+)
+def test_filters_narrow_the_list_and_its_exports_alike(cast, alice, stored, query, expected):
+    records = {
+        "usual": make_record(cast.acme.id, 1),
+        "broken": make_record(cast.acme.id, 2, status=502, outcome="failed", error_code="upstream_error"),
+        "refused": make_record(cast.acme.id, 3, status=429, outcome="refused"),
+        "claude": make_record(cast.acme.id, 4, channel_slug="anthropic-eu", upstream_model="claude-sonnet-5"),
+    }
+    stored(*records.values())
+    wanted = {records[name].id for name in expected}
+    page = alice.get(f"{LIST}?{query}").content.decode()
+    assert set(ids(page)) == wanted
+    assert {row["id"] for row in json.loads(alice.get(f"{LIST}?{query}&format=json").content)} == wanted
+    if not expected:
+        assert "Clear filters" in page
+        assert 'data-state="empty"' in page
+
+
+def test_exports_agree_and_no_cell_is_a_formula(cast, alice, stored):
+    stored(
+        make_record(cast.acme.id, 1, asked_model="=HYPERLINK(1)", key_slug="@x"),
+        make_record(cast.acme.id, 2, usage=Usage(input_tokens=12, output_tokens=3)),
+    )
+    answer = alice.get(f"{LIST}?format=csv")
+    assert "attachment" in answer.headers["Content-Disposition"]
+    table = list(csv.DictReader(io.StringIO(answer.content.decode())))
+    rows = json.loads(alice.get(f"{LIST}?format=json").content)
+    lines = [json.loads(line) for line in alice.get(f"{LIST}?format=ndjson").content.splitlines()]
+    assert rows == lines
+    assert [row["id"] for row in rows] == [row["id"] for row in table]
+    assert (table[1]["asked_model"], table[1]["key_slug"]) == ("'=HYPERLINK(1)", "'@x")
+    assert (table[0]["input_tokens"], table[1]["input_tokens"]) == ("12", "")
+    assert table[0]["started_at"] == "2026-03-01T12:00:02+00:00"
+
+
+def test_an_unknown_export_or_place_in_the_list_is_not_found(cast, alice):
+    assert alice.get(f"{LIST}?format=xlsx").status_code == 404
+    assert alice.get(f"{LIST}?before=nonsense").status_code == 404
+
+
+def test_an_empty_list_shows_the_next_step_and_a_line_to_copy(cast, alice):
+    page = alice.get(LIST).content.decode()
+    assert 'data-state="empty"' in page
+    assert "Add a channel" in page
+    assert "/v1/chat/completions" in page
+    with tenant_scope(cast.acme.id):
+        channel = channel_create(tenant_id=cast.acme.id, slug="first", provider="echo", served_models=["echo"])
+    try:
+        page = alice.get(LIST).content.decode()
+        assert "&quot;model&quot;:&quot;echo&quot;" in page or '"model":"echo"' in page
+    finally:
+        with tenant_scope(cast.acme.id):
+            channel.delete()
+
+
+def test_texts_of_callers_are_shown_as_text(cast, alice, stored):
+    stored(make_record(cast.acme.id, 1, asked_model="<script>alert(1)</script>", key_slug='"><img src=x>'))
+    page = alice.get(LIST).content.decode()
+    assert "<script>alert(1)" not in page
+    assert "<img src=x>" not in page
+
+
+def test_the_page_of_a_request_shows_all_its_attempts(cast, alice, stored):
+    attempts = (
+        AttemptRecord(channel="first", credential="main", status=529, reason="overloaded", detail="Overloaded"),
+        AttemptRecord(channel="second", status=None, reason="timeout", detail="No first byte within 60 s."),
+        AttemptRecord(channel="third", status=200, duration_ms=812.0),
+    )
+    record = make_record(cast.acme.id, 1, attempts=attempts, user_agent="OpenAI/Python", error_message="Why it failed")
+    stored(record)
+    page = alice.get(f"{LIST}{record.id}/").content.decode()
+    assert page.count('data-testid="attempt"') == 3
+    for text in ("529 overloaded", "No first byte within 60 s.", "third", "OpenAI/Python", "Why it failed", record.id):
+        assert text in page
+
+
+def test_requests_of_another_tenant_are_not_there(cast, alice, at_console, stored):
+    record = make_record(cast.rival.id, 1, asked_model="xrivalx")
+    stored(record)
+    assert "xrivalx" not in alice.get(LIST).content.decode()
+    assert "xrivalx" not in alice.get(f"{LIST}?format=json").content.decode()
+    assert alice.get(f"{LIST}{record.id}/").status_code == 404
+    charlie = at_console(cast.charlie)
+    assert "xrivalx" in charlie.get("/t/rival/requests/").content.decode()
+    assert charlie.get(LIST).status_code == 404
+
+
+def test_the_list_keeps_within_its_budget_of_queries_and_bytes(cast, alice, stored):
+    stored(*(make_record(cast.acme.id, number) for number in range(60)))
+    with CaptureQueriesContext(connection) as captured:
+        answer = alice.get(LIST)
+    assert len([query for query in captured if " FROM " in query["sql"]]) <= 12
+    assert len(gzip.compress(answer.content)) < 60_000
+
+
+@pytest.mark.parametrize(
+    ("duration_ms", "text"),
+    [
+        (None, ""),
+        (0, "0.0 ms"),
+        (1.25, "1.3 ms"),
+        (9.96, "10 ms"),
+        (842.5, "843 ms"),
+        (999.5, "1.00 s"),
+        (1125, "1.13 s"),
+        (59_996, "1 m 0 s"),
+        (72_400, "1 m 12 s"),
+    ],
+)
+def test_durations_read_with_about_three_digits(duration_ms, text):
+    assert duration_text(duration_ms) == text
+
+
+@pytest.mark.parametrize(
+    ("outcome", "status", "tone"),
+    [
+        ("answered", 200, "ok"),
+        ("answered", 404, "warn"),
+        ("refused", 429, "warn"),
+        ("failed", 502, "bad"),
+        ("cut", 200, "bad"),
+        ("gone", 499, "muted"),
+    ],
+)
+def test_every_outcome_has_its_tone(outcome, status, tone):
+    assert tone_of(outcome, status) == tone
