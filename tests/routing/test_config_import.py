@@ -249,7 +249,7 @@ def test_a_stored_credential_does_not_follow_a_channel_to_another_host():
         (document("chanels: []"), "/tenants/0/chanels", "Did you mean 'channels'?", 4),
         (document("name: 7"), "/tenants/0/name", "Expected str", 4),
         (document("quotas: [{usd: 50.1}]"), "/tenants/0/quotas/0/usd", "float", 4),
-        (document('quotas: [{usd: "1e3"}]'), "/tenants/0/quotas/0", "not an amount", 4),
+        (document('quotas: [{usd: "-1"}]'), "/tenants/0/quotas/0", "not between", 4),
         (document("quotas: [{usd: 5, tokens: 5}]"), "/tenants/0/quotas/0", "exactly one", 4),
         (document("keys: [{slug: ci, secret: sk-123}]"), "/tenants/0/keys/0/secret", "complete key", 4),
         (document("keys: [{slug: ci}, {slug: ci}]"), "/tenants/0/keys/1/slug", "twice", 4),
