@@ -149,6 +149,13 @@ async def stream(scope, receive, send):
         raise
 
 
+async def blocks(scope, receive, send):
+    """Send 500 blocks of 10 kB, each unlike the others."""
+    await begin(send)
+    for number in range(500):
+        await send({"type": "http.response.body", "body": b"%05d" % number * 2000, "more_body": number < 499})
+
+
 async def endless(scope, receive, send):
     """Send as fast as the client reads, until it leaves."""
     await begin(send)
@@ -237,6 +244,7 @@ PATHS = {
     "/too-long": too_long,
     "/bad-header": bad_header,
     "/stream": stream,
+    "/blocks": blocks,
     "/endless": endless,
     "/wait": wait,
     "/stubborn": stubborn,

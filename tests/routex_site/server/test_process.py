@@ -4,19 +4,11 @@ from __future__ import annotations
 
 import socket
 import struct
-import subprocess
-import sys
 
 import pytest
-from conftest import environment
 
 from routex_site.server.listen import bind, bind_each
 from routex_site.server.options import BACKLOG
-
-
-def run_to_the_end(*arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "routex_site.server", "--app", "asgi_apps:application", *arguments]
-    return subprocess.run(command, env=environment(**env), capture_output=True, text=True, timeout=30)
 
 
 def test_life_of_a_server_is_silent_and_runs_the_applications_start_and_end(kind, launch, tmp_path):
@@ -30,7 +22,7 @@ def test_life_of_a_server_is_silent_and_runs_the_applications_start_and_end(kind
     assert server.errors.read_text() == ""
 
 
-def test_taken_port_ends_the_start(kind):
+def test_taken_port_ends_the_start(kind, run_to_the_end):
     with bind("127.0.0.1", 0) as taken:
         taken.listen()
         port = taken.getsockname()[1]
@@ -51,7 +43,7 @@ def test_taken_port_ends_the_start(kind):
         ({"ROUTEX_SERVER": "uvicorn"}, ("--app", "asgi_apps:no_such_name"), "no_such_name"),
     ],
 )
-def test_what_cannot_start_says_why_in_one_line(env, arguments, words):
+def test_what_cannot_start_says_why_in_one_line(run_to_the_end, env, arguments, words):
     ended = run_to_the_end(*arguments, **{"ROUTEX_PORT": "18999", **env})
     assert ended.returncode == 1
     assert words in ended.stderr
@@ -59,7 +51,7 @@ def test_what_cannot_start_says_why_in_one_line(env, arguments, words):
 
 
 @pytest.mark.parametrize(("fault", "words"), [("say", "the disk is full"), ("raise", "on purpose")])
-def test_failed_start_of_the_application_ends_the_process(kind, fault, words):
+def test_failed_start_of_the_application_ends_the_process(run_to_the_end, kind, fault, words):
     with bind("127.0.0.1", 0) as sock:
         port = sock.getsockname()[1]
     ended = run_to_the_end(ROUTEX_SERVER=kind, ROUTEX_PORT=str(port), TEST_FAIL=f"{fault} in startup")
@@ -139,10 +131,10 @@ def test_shared_port_taken_by_another_program_is_noticed():
             bind_each("127.0.0.1", taken.getsockname()[1], 2)
 
 
-def test_servers_import_no_django():
+def test_servers_import_no_django(run_python):
     code = (
         "import sys, routex_site.server.__main__, routex_site.server.tuned_daphne, routex_site.server.tuned_uvicorn;"
         "print(sorted(name for name in sys.modules if name.split('.')[0] in {'django', 'channels'}))"
     )
-    ended = subprocess.run([sys.executable, "-c", code], env=environment(), capture_output=True, text=True, timeout=30)
+    ended = run_python("-c", code)
     assert ended.stdout == "[]\n", ended.stderr
