@@ -6,6 +6,7 @@ import asyncio
 import gc
 import json
 import os
+import resource
 import socket
 from collections import Counter
 from pathlib import Path
@@ -70,6 +71,7 @@ def own_socket_options(client_port):
 async def process_state(scope, receive, send):
     nodelay = own_socket_options(scope["client"][1])
     state = {"pid": os.getpid(), "frozen": gc.get_freeze_count(), "threshold": gc.get_threshold(), "nodelay": nodelay}
+    state["descriptors"] = resource.getrlimit(resource.RLIMIT_NOFILE)
     await answer(send, state)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import resource
 import signal
 import socket
 import subprocess
@@ -191,6 +192,11 @@ def await_open(process: subprocess.Popen[bytes], port: int, errors: Path) -> Non
     raise AssertionError("the server did not open its port")
 
 
+def few_descriptors() -> None:
+    """Start as on a system that allows a process 512 open files unless it asks."""
+    resource.setrlimit(resource.RLIMIT_NOFILE, (512, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+
+
 class Launcher:
     """Starts server processes and ends them all."""
 
@@ -214,6 +220,7 @@ class Launcher:
                 env=environment(ROUTEX_SERVER=kind, **env),
                 pass_fds=[listener.fileno()],
                 cwd=self.folder,
+                preexec_fn=few_descriptors,
                 stdout=file,
                 stderr=file,
             )

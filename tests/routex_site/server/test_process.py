@@ -7,7 +7,7 @@ import struct
 
 import pytest
 
-from routex_site.server.listen import bind, bind_each
+from routex_site.server.listen import DESCRIPTORS, bind, bind_each
 from routex_site.server.options import BACKLOG
 
 
@@ -91,6 +91,19 @@ def test_stream_that_goes_on_is_cancelled_when_the_wait_is_over(kind, launch, tm
     assert (tmp_path / "notes").read_text() == "startup\ncancelled\nshutdown\n"
 
 
+def test_request_that_has_begun_at_the_end_is_answered_and_its_connection_closed(launch):
+    server = launch("daphne", {"stop_wait_s": 25})
+    idle = server.wire()
+    with server.wire() as wire:
+        wire.send(b"GET /hello HTTP/1.1\r\n")
+        server.ask("/stats")  # the line is read by now
+        server.process.terminate()
+        assert idle.rest() == b""
+        response = wire.send(b"host: test\r\n\r\n").response()
+        assert (response.status, response.headers["connection"]) == (200, "close")
+    assert server.process.wait(15) == 0
+
+
 def test_second_signal_ends_the_wait(kind, launch, tmp_path):
     server = launch(kind, {"stop_wait_s": 25}, TEST_NOTES=str(tmp_path / "notes"))
     idle = server.wire()
@@ -115,6 +128,11 @@ def test_sockets_send_without_delay_and_the_collector_leaves_the_start_alone(ser
     assert state["nodelay"] == [1]
     assert state["frozen"] > 10_000
     assert state["threshold"][0] == 10_000
+
+
+def test_process_allows_itself_many_sockets(server):
+    soft, hard = server.ask("/process")["descriptors"]
+    assert soft == min(DESCRIPTORS, hard)
 
 
 def test_two_processes_share_a_port(kind, launch):
