@@ -7,6 +7,7 @@ from typing import ClassVar
 from django.db import models
 from django.utils.timezone import now
 
+from channels_app import channel_checks as checks
 from tenants.models import IdField, SlugField
 
 
@@ -41,6 +42,11 @@ class Channel(models.Model):
 
     def __str__(self) -> str:
         return self.slug
+
+    def clean(self) -> None:
+        """Normalise every field; raise ValidationError with all that is wrong, by field."""
+        for name, value in checks.clean_channel({name: getattr(self, name) for name in checks.FIELDS}).items():
+            setattr(self, name, value)
 
 
 class UpstreamCredential(models.Model):

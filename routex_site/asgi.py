@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any
+from typing import Any, cast
 
 from routex_site import health
 from routex_site.settings.env import Environment, read_environment
@@ -74,7 +74,7 @@ def _console() -> tuple[App, App]:
 
     from routex_site.sockets import websockets
 
-    return console, AllowedHostsOriginValidator(AuthMiddlewareStack(websockets))
+    return cast(App, console), AllowedHostsOriginValidator(AuthMiddlewareStack(websockets))
 
 
 async def _send_json(send: Send, status: int, body: bytes) -> None:

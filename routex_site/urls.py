@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from allauth.account import views as account
-from django.urls import URLPattern, URLResolver, path
+from django.urls import URLPattern, URLResolver, include, path
 
+from routex_site.client_api import client_api
 from routex_site.console import doors, preferences
 from tenants.admin_sites import platform_site
 
@@ -18,4 +19,6 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("login/inactive/", account.account_inactive, name="account_inactive"),
     path("logout/", account.logout, name="account_logout"),
     path("admin/", platform_site.urls),
+    path("api/", include("routex_site.api")),
+    path("client/", client_api.urls),
 ]

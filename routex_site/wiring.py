@@ -6,7 +6,6 @@ import asyncio
 import logging
 import time
 from dataclasses import dataclass, field
-from urllib.parse import urlsplit
 
 from analytics.engine.live_feed import LivePublisher
 from analytics.engine.sink import RecordSink
@@ -22,7 +21,6 @@ from routing.engine.source import SnapshotSource
 
 logger = logging.getLogger("routex.wiring")
 
-LOOPBACK = ("127.0.0.0/8", "::1/128")
 #: How long requests may finish after the process was told to stop.
 DRAIN_S = 30.0
 
@@ -61,19 +59,13 @@ class Process:
 def build_process(environment: Environment) -> Process:
     """Return the process's gateway, not started yet."""
     vault = Vault(environment.encryption_keys)
-    granted = tuple(str(network) for network in environment.private_upstreams)
 
     def build(document: TenantDocument) -> Snapshot:
-        networks = (*document.private_upstreams, *granted)
-        if environment.is_local_install and document.slug == "default":
-            # So that Ollama and vLLM on the same machine work out of the box (decisions 20).
-            networks = (*networks, *LOOPBACK)
-        return build_snapshot(
-            document, provider=PROVIDERS.__getitem__, unseal=vault.unseal, private_networks=tuple(networks)
-        )
+        networks = environment.networks_of(document.slug, document.private_upstreams)
+        return build_snapshot(document, provider=PROVIDERS.__getitem__, unseal=vault.unseal, private_networks=networks)
 
     source = SnapshotSource(environment.database_url, build)
-    upstreams = HttpUpstreams(own_listeners=own_listeners(environment))
+    upstreams = HttpUpstreams(own_listeners=environment.own_listeners)
     publisher = LivePublisher(environment.redis_url) if environment.redis_url else None
     sink = RecordSink(
         conninfo=environment.database_url, spill_folder=environment.data_dir / "spill", publisher=publisher
@@ -87,13 +79,3 @@ def build_process(environment: Environment) -> Process:
         version=VERSION,
     )
     return Process(environment, source, upstreams, sink, publisher, gateway, GatewayApp(gateway))
-
-
-def own_listeners(environment: Environment) -> list[tuple[str, int]]:
-    """Return where Routex and its servers listen: no channel may reach these, whatever was granted."""
-    listeners = [(environment.host, environment.port)]
-    for url, port in ((environment.database_url, 5432), (environment.redis_url, 6379)):
-        parts = urlsplit(url)
-        if parts.hostname:
-            listeners.append((parts.hostname, parts.port or port))
-    return listeners

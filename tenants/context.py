@@ -36,7 +36,9 @@ def _scope(app_tenant: str, schema: str) -> Iterator[None]:
             outer = cursor.fetchone()[0] or ""
             cursor.execute("SELECT set_config('app.tenant', %s, true)", [app_tenant])
         yield
-        # Reached only without an exception: a rollback to the savepoint restores the setting by itself.
+        # A rollback to the savepoint restores the setting by itself: after an exception, or when it was asked for.
+        if connection.needs_rollback:
+            return
         with connection.cursor() as cursor:
             cursor.execute("SELECT set_config('app.tenant', %s, true)", [outer])
 
@@ -79,4 +81,5 @@ async def in_platform(function: Callable[P, R], *args: P.args, **kwargs: P.kwarg
 
 def cache_key(key: str, key_prefix: str, version: int) -> str:
     """Return the key that Django's cache uses: the connection's schema is part of every one."""
-    return f"routex:{connection.schema_name}:{key_prefix}:{version}:{key}"
+    schema: str = connection.schema_name  # type: ignore[attr-defined]  # django-tenants' wrapper has it
+    return f"routex:{schema}:{key_prefix}:{version}:{key}"

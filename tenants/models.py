@@ -33,6 +33,7 @@ RESERVED_SLUGS = frozenset(
         "platform",
     }
     | {"preferences", "public", "readyz", "routex", "setup", "shortcuts", "static", "t", "v1", "v1beta", "ws"}
+    | {"test-all"}  # /api/channels/test-all
 )
 
 _slug_form = RegexValidator(
@@ -48,7 +49,7 @@ def validate_slug(slug: str) -> None:
         raise ValidationError(f"{slug!r} is reserved; choose another slug.", code="reserved")
 
 
-class IdField(models.CharField):  # type: ignore[type-arg]
+class IdField(models.CharField):
     """A primary key of the form `<prefix>_<ULID>`, made when the row is."""
 
     def __init__(self, prefix: str = "", **options: Any) -> None:
@@ -63,11 +64,12 @@ class IdField(models.CharField):  # type: ignore[type-arg]
         return name, path, [self.prefix], {}
 
 
-class SlugField(models.CharField):  # type: ignore[type-arg]
+class SlugField(models.CharField):
     """A slug in the form that every Routex object uses."""
 
     def __init__(self, **options: Any) -> None:
-        super().__init__(**({"max_length": 63, "validators": [validate_slug]} | options))
+        defaults: dict[str, Any] = {"max_length": 63, "validators": [validate_slug]}
+        super().__init__(**(defaults | options))
 
 
 class Tenant(TenantMixin):

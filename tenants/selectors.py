@@ -7,7 +7,19 @@ from django.utils import timezone
 
 from tenants.context import platform_scope
 from tenants.engine import keys
-from tenants.models import ConfigState, GatewayKey, KeyState, ManagementToken, Membership, SetupToken, Tenant, User
+from tenants.models import (
+    ConfigState,
+    GatewayKey,
+    KeyState,
+    Limit,
+    ManagementToken,
+    Membership,
+    Quota,
+    Scope,
+    SetupToken,
+    Tenant,
+    User,
+)
 
 
 def tenant_by_slug(*, slug: str) -> Tenant | None:
@@ -64,6 +76,26 @@ def key_by_secret(*, secret: str) -> GatewayKey | None:
         )
 
 
+def key_find(*, secret: str) -> GatewayKey | None:
+    """Return the gateway key of a secret whatever its state, with its tenant, or None."""
+    with platform_scope():
+        return GatewayKey.objects.select_related("tenant").filter(digest=keys.digest(secret)).first()
+
+
+def limits_of(*, tenant_id: str, key_id: str) -> list[Limit]:
+    """Return the limits that count for a key: its own and its tenant's."""
+    return list(Limit.objects.filter(_counting_for(key_id), tenant_id=tenant_id))
+
+
+def quotas_of(*, tenant_id: str, key_id: str) -> list[Quota]:
+    """Return the quotas that count for a key: its own and its tenant's."""
+    return list(Quota.objects.filter(_counting_for(key_id), tenant_id=tenant_id))
+
+
+def _counting_for(key_id: str) -> Q:
+    return Q(scope=Scope.TENANT) | Q(scope=Scope.KEY, scope_id=key_id)
+
+
 def token_by_secret(*, secret: str) -> ManagementToken | None:
     """Return the usable management token of a secret, with its tenant if it has one, or None."""
     if not keys.is_well_formed(secret, keys.MANAGEMENT_TOKEN):
@@ -72,5 +104,5 @@ def token_by_secret(*, secret: str) -> ManagementToken | None:
         return _usable(ManagementToken.objects.select_related("tenant")).filter(digest=keys.digest(secret)).first()
 
 
-def _usable(rows: QuerySet) -> QuerySet:  # type: ignore[type-arg]
+def _usable(rows: QuerySet) -> QuerySet:
     return rows.filter(Q(expires_at=None) | Q(expires_at__gt=timezone.now()), state=KeyState.ACTIVE)

@@ -287,3 +287,17 @@ def quota_set(
     config_touch(tenant_id=tenant_id)
     audit_record(tenant_id=tenant_id, actor=actor, action="quota.set", target=row)
     return row
+
+
+def limit_delete(*, limit: Limit, actor: str = SYSTEM) -> None:
+    """Take a limit away."""
+    audit_record(tenant_id=limit.tenant_id, actor=actor, action="limit.deleted", target=limit)
+    config_touch(tenant_id=limit.tenant_id)
+    limit.delete()
+
+
+def quota_delete(*, quota: Quota, actor: str = SYSTEM) -> None:
+    """Take a quota away."""
+    audit_record(tenant_id=quota.tenant_id, actor=actor, action="quota.deleted", target=quota)
+    config_touch(tenant_id=quota.tenant_id)
+    quota.delete()

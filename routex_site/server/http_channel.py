@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
-from daphne.http_protocol import HTTPFactory  # type: ignore[import-untyped]
+from daphne.http_protocol import HTTPFactory
 from twisted.internet.interfaces import IAddress
 from twisted.internet.protocol import connectionDone
 from twisted.protocols.basic import LineReceiver
@@ -50,11 +50,11 @@ class Channel(Outflow, HTTPChannel):
 
     def getPeer(self) -> IAddress:  # noqa: N802 Twisted's name
         """Return the client's address."""
-        return self._peer  # type: ignore[no-any-return]
+        return self._peer
 
     def getHost(self) -> IAddress:  # noqa: N802 Twisted's name
         """Return our address."""
-        return self._host  # type: ignore[no-any-return]
+        return self._host
 
     # What arrives
 
@@ -143,7 +143,7 @@ class Channel(Outflow, HTTPChannel):
             waits.start(self, self.factory.time())
 
 
-class Factory(HTTPFactory):  # type: ignore[misc]
+class Factory(HTTPFactory):
     """Makes the connections of one server and watches those that keep it waiting."""
 
     def __init__(self, server: TunedServer, options: ServerOptions) -> None:

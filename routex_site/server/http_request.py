@@ -10,7 +10,7 @@ from io import BytesIO
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
-from daphne.http_protocol import WebRequest  # type: ignore[import-untyped]
+from daphne.http_protocol import WebRequest
 from twisted.python.failure import Failure
 from twisted.web.http import NO_BODY_CODES, RESPONSES
 from twisted.web.http import Request as TwistedRequest
@@ -38,7 +38,7 @@ def _checked_name(name: bytes) -> bytes:
     return name.lower()
 
 
-class Request(RunsApplication, WebRequest):  # type: ignore[misc]
+class Request(RunsApplication, WebRequest):
     """Daphne's request with a shorter way through: one pass over the headers, no temporary file, no polling."""
 
     channel: Channel | None = None  # None again once the answer is complete or the client left

@@ -7,8 +7,8 @@ import socket
 from typing import Any
 
 from routex_site.server.reactor import loop  # isort: skip  installs the reactor that daphne.server looks for
-from daphne.server import Server  # type: ignore[import-untyped]
-from daphne.ws_protocol import WebSocketFactory  # type: ignore[import-untyped]
+from daphne.server import Server
+from daphne.ws_protocol import WebSocketFactory
 from twisted.internet import reactor
 from twisted.logger import LogEvent, LogLevel, STDLibLogObserver, globalLogBeginner
 
@@ -23,7 +23,7 @@ from routex_site.server.websocket import Inbox, WebSocket
 PING_S = 20
 
 
-class TunedServer(Server):  # type: ignore[misc]
+class TunedServer(Server):
     """Daphne's server, told of ends instead of looking for them."""
 
     def __init__(self, application: Application, options: ServerOptions) -> None:
@@ -46,7 +46,7 @@ class TunedServer(Server):  # type: ignore[misc]
             self.ws_factory = self._websocket_factory()
             on_stop_signal(self._stop)
             start_listening(sock)
-            port = reactor.adoptStreamPort(sock.fileno(), sock.family, self.http_factory)  # type: ignore[attr-defined]
+            port = reactor.adoptStreamPort(sock.fileno(), sock.family, self.http_factory)
             port.transport = PromptTransport
             sock.close()
             settle_memory()
@@ -124,7 +124,7 @@ def run(application: Application, sock: socket.socket, options: ServerOptions) -
         discardBuffer=True,
     )
     with asyncio.Runner(loop_factory=lambda: loop) as runner:
-        reactor.startRunning(installSignalHandlers=False)  # type: ignore[attr-defined]
+        reactor.startRunning(installSignalHandlers=False)
         runner.run(_serve(application, sock, options))
 
 

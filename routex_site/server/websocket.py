@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from daphne.ws_protocol import WebSocketProtocol  # type: ignore[import-untyped]
+from daphne.ws_protocol import WebSocketProtocol
 
 from routex_site.server.options import Message, Scope
 from routex_site.server.running import RunsApplication
@@ -39,7 +39,7 @@ class Inbox(asyncio.Queue[Message]):
         return super()._get()
 
 
-class WebSocket(Outflow, RunsApplication, WebSocketProtocol):  # type: ignore[misc]
+class WebSocket(Outflow, RunsApplication, WebSocketProtocol):
     """Daphne's websocket whose send() waits for a slow reader, and which ends with its application."""
 
     is_gone = False

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
@@ -16,6 +16,8 @@ IPNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 #: Platforms that set one of these expect the web process on 0.0.0.0:$PORT (decisions 25).
 PLATFORM_MARKS = ("PORT", "FLY_APP_NAME", "RAILWAY_ENVIRONMENT", "RENDER", "CLAW_ENV")
+
+LOOPBACK = ("127.0.0.0/8", "::1/128")
 
 
 class BadSetting(Exception):
@@ -136,6 +138,22 @@ class Environment:
         """The URL that people and clients type, without a trailing slash."""
         host = "127.0.0.1" if self.host in {"0.0.0.0", "::"} else self.host  # noqa: S104 compared, not bound
         return self.base_url.rstrip("/") or f"http://{f'[{host}]' if ':' in host else host}:{self.port}"
+
+    @property
+    def own_listeners(self) -> list[tuple[str, int]]:
+        """Where Routex and its servers listen: no channel may reach these, whatever was granted."""
+        listeners = [(self.host, self.port)]
+        for url, port in ((self.database_url, 5432), (self.redis_url, 6379)):
+            parts = urlsplit(url)
+            if parts.hostname:
+                listeners.append((parts.hostname, parts.port or port))
+        return listeners
+
+    def networks_of(self, slug: str, granted: Iterable[str]) -> tuple[str, ...]:
+        """Return the private ranges that a tenant's channels may reach: its own grants and everyone's."""
+        networks = (*granted, *map(str, self.private_upstreams))
+        # So that Ollama and vLLM on the same machine work out of the box (decisions 20).
+        return (*networks, *LOOPBACK) if self.is_local_install and slug == "default" else networks
 
 
 def read_environment(environ: Mapping[str, str] | None = None) -> Environment:

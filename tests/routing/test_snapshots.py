@@ -1,5 +1,7 @@
 """Publishing: from a committed change to bytes that gateways load, and what a crash or a bad row leaves behind."""
 
+from uuid import uuid4
+
 import pytest
 
 from channels_app.models import Channel
@@ -14,7 +16,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 @pytest.fixture
 def tenant(cast):
-    return tenant_create(slug=f"t{Channel._meta.db_table[:2]}-{id(object())}"[:20].replace("_", "-"), name="Own")
+    return tenant_create(slug=f"own-{uuid4().hex[:12]}", name="Own")
 
 
 def state_of(tenant):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from django.db import connection
+from django.db import connection, transaction
 
 from tenants.context import in_platform, in_tenant, platform_scope, tenant_scope
 from tenants.models import GatewayKey
@@ -52,6 +52,17 @@ def test_an_exception_inside_an_inner_scope_restores_the_outer_one(cast):
             raise ZeroDivisionError
         assert tenants_seen() == {cast.acme.id}
         assert schema_seen() == cast.acme.schema_name
+
+
+def test_a_scope_whose_writes_are_taken_back_restores_the_outer_one(cast):
+    with tenant_scope(cast.acme.id):
+        with tenant_scope(cast.rival.id):
+            GatewayKey.objects.update(tags={"half": "done"})
+            transaction.set_rollback(True)
+        assert tenants_seen() == {cast.acme.id}
+        assert schema_seen() == cast.acme.schema_name
+    with platform_scope():
+        assert not GatewayKey.objects.filter(tags={"half": "done"}).exists()
 
 
 def test_a_scope_leaves_nothing_behind_on_the_connection(cast):

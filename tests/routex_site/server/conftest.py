@@ -24,7 +24,8 @@ WAIT_S = 10
 
 
 def environment(**extra: str) -> dict[str, str]:
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("ROUTEX_", "PORT"))}
+    unset = ("ROUTEX_", "PORT", "DATABASE_URL", "REDIS_URL")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(unset)}
     return {**kept, "PYTHONPATH": f"{HERE}{os.pathsep}{ROOT}", **extra}
 
 

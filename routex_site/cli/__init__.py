@@ -1,0 +1,1 @@
+"""The command line: `./routex …`, also `python -m routex_site.cli …`."""

@@ -1,0 +1,177 @@
+"""Ninja: who a tenant key is (authentication for all of /client), and /client/key."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Any
+
+from django.http import HttpRequest
+from django.utils import timezone
+from ninja import Router, Schema
+from ninja.security.http import HttpAuthBase
+
+from tenants.context import in_platform, in_tenant
+from tenants.engine import keys
+from tenants.engine.money import usd_text
+from tenants.engine.principal import Principal
+from tenants.models import GatewayKey, KeyState, Quota, Tenant
+from tenants.selectors import key_find, limits_of, quotas_of
+
+router = Router(tags=["key"])
+
+
+class ClientError(Exception):
+    """A refusal. `code` is stable; the message says what happened, why, and what to do."""
+
+    def __init__(self, status: int, code: str, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code
+        self.message = message
+
+
+class KeyAuth(HttpAuthBase):
+    """A gateway key in any of the headers that the official SDKs use."""
+
+    openapi_scheme = "bearer"
+
+    async def __call__(self, request: HttpRequest) -> Principal:
+        """Return who calls; raises ClientError."""
+        return await in_platform(principal_of, presented_key(request))
+
+
+class ClientRequest(HttpRequest):
+    """A request to the client API, as operations see it."""
+
+    auth: Principal
+
+
+def presented_key(request: HttpRequest) -> str:
+    """Return the key of a request, or an empty string."""
+    scheme, _, secret = request.headers.get("Authorization", "").partition(" ")
+    if scheme.lower() == "bearer" and secret.strip():
+        return secret.strip()
+    return request.headers.get("x-api-key", "") or request.headers.get("x-goog-api-key", "")
+
+
+def principal_of(secret: str) -> Principal:
+    """Return who a gateway key belongs to, in the platform's scope.
+
+    Raises:
+        ClientError: there is no key, or it is malformed, foreign, unknown, expired, disabled, revoked or of a
+            suspended tenant.
+    """
+    if not secret:
+        raise ClientError(
+            401, "missing_api_key", "No API key. Send it as `Authorization: Bearer rtx_…` (or `x-api-key`)."
+        )
+    if not keys.is_well_formed(secret):
+        raise _malformed(secret)
+    key = key_find(secret=secret)
+    if key is None:
+        text = f"Unknown API key `rtx_…{secret[-4:]}`. It may be mistyped or deleted."
+        raise ClientError(401, "invalid_api_key", text)
+    _check_usable(key)
+    return Principal(
+        tenant_id=key.tenant_id,
+        key_id=key.id,
+        key_slug=key.slug,
+        state=key.state,
+        expires_at_s=key.expires_at.timestamp() if key.expires_at else None,
+        models=tuple(key.allowed_models),
+        channels=tuple(key.allowed_channels),
+        tags=key.tags,
+    )
+
+
+def _malformed(secret: str) -> ClientError:
+    if secret.startswith(keys.MANAGEMENT_TOKEN):
+        text = "This is a management token (rtxm_…), which is for /api. The client API takes a gateway key (rtx_…)."
+        return ClientError(401, "foreign_api_key", text)
+    if owner := keys.foreign_owner(secret):
+        return ClientError(401, "foreign_api_key", f"This looks like {owner}. Routex needs its own key.")
+    text = "This is not a complete Routex key (checksum differs): it was probably cut when copied."
+    return ClientError(401, "malformed_api_key", text)
+
+
+def _check_usable(key: GatewayKey) -> None:
+    if key.state != KeyState.ACTIVE:
+        text = f"Key `{key.slug}` is {key.state}. Ask an admin of your tenant for another."
+        raise ClientError(401, f"api_key_{key.state}", text)
+    if key.expires_at is not None and key.expires_at <= timezone.now():
+        when = key.expires_at.astimezone(dt.UTC).strftime("%Y-%m-%d %H:%M UTC")
+        raise ClientError(401, "api_key_expired", f"Key `{key.slug}` expired on {when}. Rotate it.")
+    tenant = key.tenant
+    if tenant.state == Tenant.State.SUSPENDED:
+        why = f": {tenant.suspended_reason}" if tenant.suspended_reason else ""
+        raise ClientError(403, "tenant_suspended", f"Tenant `{tenant.slug}` is suspended{why}.")
+
+
+class LimitOut(Schema):
+    """How fast the key may go."""
+
+    scope: str
+    kind: str
+    limit: int
+    window_s: int | None
+
+
+class QuotaOut(Schema):
+    """How much the key may use per calendar window; USD as a decimal string."""
+
+    scope: str
+    kind: str
+    amount: str | int
+    window: str
+
+
+class KeyOut(Schema):
+    """What a key may know about itself."""
+
+    slug: str
+    prefix: str
+    tenant: str
+    state: str
+    expires_at: dt.datetime | None
+    models: list[str]
+    channels: list[str]
+    tags: dict[str, str]
+    limits: list[LimitOut]
+    quotas: list[QuotaOut]
+
+
+@router.get("/key", response=KeyOut)
+async def key(request: ClientRequest) -> dict[str, Any]:
+    """Return the key that calls, with the limits and quotas that count for it."""
+    return await in_tenant(request.auth.tenant_id, _describe, request.auth.tenant_id, request.auth.key_id)
+
+
+def _describe(tenant_id: str, key_id: str) -> dict[str, Any]:
+    row = GatewayKey.objects.select_related("tenant").get(pk=key_id, tenant_id=tenant_id)
+    return {
+        "slug": row.slug,
+        "prefix": row.prefix,
+        "tenant": row.tenant.slug,
+        "state": row.state,
+        "expires_at": row.expires_at,
+        "models": row.allowed_models,
+        "channels": row.allowed_channels,
+        "tags": row.tags,
+        "limits": [
+            {
+                "scope": limit.scope,
+                "kind": limit.kind,
+                "limit": limit.limit,
+                "window_s": None if limit.kind == limit.Kind.CONCURRENCY else limit.window_s,
+            }
+            for limit in limits_of(tenant_id=tenant_id, key_id=key_id)
+        ],
+        "quotas": [
+            {"scope": quota.scope, "kind": quota.kind, "amount": _amount(quota), "window": quota.window}
+            for quota in quotas_of(tenant_id=tenant_id, key_id=key_id)
+        ],
+    }
+
+
+def _amount(quota: Quota) -> str | int:
+    return usd_text(quota.amount) if quota.kind == Quota.Kind.USD else quota.amount
