@@ -44,9 +44,7 @@ def ask_anthropic(gateway, key, model, client=None):
 
 
 def ask_genai(gateway, key, model, client=None):
-    sdk = genai.Client(
-        api_key=key, http_options=genai_types.HttpOptions(base_url=gateway.url, httpx_client=client)
-    )
+    sdk = genai.Client(api_key=key, http_options=genai_types.HttpOptions(base_url=gateway.url, httpx_client=client))
     sdk.models.generate_content(model=model, contents="x")
 
 
