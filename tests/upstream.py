@@ -2,8 +2,8 @@
 
 `python -m tests.upstream` prints its port and serves until its standard input closes. Model `anything` answers as the
 echo provider does; `anything+429` and so on misbehave (STATUS_FAULTS, FAULTS). `GET /__seen?model=…` tells what
-arrived, `/__received` and `/__sent` give the very bytes of a model's last request and answer, and `POST /__release`
-lets every `+held` answer go on.
+arrived, `/__received` and `/__sent` give the very bytes of a model's last request and answer, `/__held` tells how many
+`+held` answers wait, and `POST /__release` lets them go on.
 """
 
 from __future__ import annotations
@@ -61,6 +61,7 @@ class FakeUpstream:
         self.received: dict[str, bytes] = {}
         self.sent: dict[str, bytes] = {}
         self.release = asyncio.Event()
+        self.held = 0
         self.echo = Echo(gap_s=0)
 
     async def __call__(
@@ -101,6 +102,8 @@ class FakeUpstream:
         if scope["path"] == "/__seen":
             lines = [line for line in self.seen if model in {None, line["model"]}]
             await _whole(send, 200, json.dumps(lines).encode())
+        elif scope["path"] == "/__held":
+            await _whole(send, 200, str(self.held).encode())
         elif scope["path"] == "/__release":
             self.release.set()
             self.release = asyncio.Event()
@@ -179,7 +182,9 @@ class FakeUpstream:
             if fault == "slow":
                 await asyncio.sleep(0.05)
             if fault == "held" and count == 3:
+                self.held += 1
                 await self.release.wait()
+                self.held -= 1
             if fault == "stall" and count == 3:
                 await asyncio.sleep(3600)
             if fault == "endless" and count == 3:

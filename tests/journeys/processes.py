@@ -25,7 +25,6 @@ ROOT = Path(__file__).parents[2]
 SERVER = os.environ.get("ROUTEX_TEST_SERVER", "daphne")
 #: How long anything that must come may take on a busy machine. Nothing is ever timed, only waited for.
 WAIT_S = 15.0
-#: The database's pools, threads and the like are settled after so many requests.
 MB = 1024 * 1024
 
 T = TypeVar("T")
@@ -114,6 +113,11 @@ class Upstream:
         """Return the body of the last answer for this model."""
         return ask(self.port, f"/__sent?model={quote(model)}").body
 
+    @property
+    def held(self) -> int:
+        """How many answers wait to be released."""
+        return int(ask(self.port, "/__held").body)
+
     def release(self) -> None:
         """Let held answers go on."""
         ask(self.port, "/__release", b"{}")
@@ -132,6 +136,7 @@ class Gateway:
     """One gateway process (`ROUTEX_ROLE=gateway`) with its log in a file."""
 
     def __init__(self, folder: Path, name: str = "gateway", server: str = SERVER, **environ: str) -> None:
+        self.server = server
         listener = bind("127.0.0.1", 0)
         self.port = listener.getsockname()[1]
         self.log_path = folder / f"{name}-{self.port}.log"

@@ -7,36 +7,34 @@ import pytest
 from tests.journeys.processes import ask
 
 TEXT = "eins  zwei\\u2028drei vier – fünf 六 🙂"
-CHAT = '{ "messages":[{"role":"user","content":"%s"}],\n\t"model" : "MODEL", "unknown": [1.0, 1e3, {"ü": null}]%s}' % (
-    TEXT,
-    "%s",
-)
-RESPONSES = '{"input" : "%s", "model":"MODEL","x":0.10%%s }' % TEXT
-MESSAGES = '{"max_tokens": 50, "messages":[{"role":"user","content":"%s"}] ,"model":"MODEL"%%s}' % TEXT
-CONTENTS = '{ "contents":[{"role":"user","parts":[{"text":"%s"}]}], "unknownYet": 1.50 }' % TEXT
+CHAT = '{ "messages":[{"role":"user","content":"TEXT"}],\n\t"model" : "MODEL", "unknown": [1.0, 1e3, {"ü": null}]MORE}'
+RESPONSES = '{"input" : "TEXT", "model":"MODEL","x":0.10MORE }'
+MESSAGES = '{"max_tokens": 50, "messages":[{"role":"user","content":"TEXT"}] ,"model":"MODEL"MORE}'
+CONTENTS = '{ "contents":[{"role":"user","parts":[{"text":"TEXT"}]}], "unknownYet": 1.50 }'
 STREAM = ', "stream" : true'
 WITH_USAGE = STREAM + ', "stream_options": {"include_usage": true}'
 
 CASES = {
-    "chat": ("/v1/chat/completions", CHAT % ""),
-    "chat-stream": ("/v1/chat/completions", CHAT % WITH_USAGE),
-    "responses": ("/v1/responses", RESPONSES % ""),
-    "responses-stream": ("/v1/responses", RESPONSES % STREAM),
-    "messages": ("/v1/messages", MESSAGES % ""),
-    "messages-stream": ("/v1/messages", MESSAGES % STREAM),
-    "count-tokens": ("/v1/messages/count_tokens", MESSAGES % ""),
-    "gemini": ("/v1beta/models/MODEL:generateContent", CONTENTS),
-    "gemini-stream": ("/v1beta/models/MODEL:streamGenerateContent?alt=sse", CONTENTS),
-    "gemini-count": ("/v1beta/models/MODEL:countTokens", CONTENTS),
-    "embeddings": ("/v1/embeddings", '{"input" :["%s"], "model": "MODEL", "encoding_format":"float"}' % TEXT),
-    "images": ("/v1/images/generations", '{"prompt":"%s", "n" : 2,"model":"MODEL"}' % TEXT),
-    "images-stream": ("/v1/images/generations", '{"prompt":"%s", "stream":true ,"model":"MODEL"}' % TEXT),
+    "chat": ("/v1/chat/completions", CHAT, ""),
+    "chat-stream": ("/v1/chat/completions", CHAT, WITH_USAGE),
+    "responses": ("/v1/responses", RESPONSES, ""),
+    "responses-stream": ("/v1/responses", RESPONSES, STREAM),
+    "messages": ("/v1/messages", MESSAGES, ""),
+    "messages-stream": ("/v1/messages", MESSAGES, STREAM),
+    "count-tokens": ("/v1/messages/count_tokens", MESSAGES, ""),
+    "gemini": ("/v1beta/models/MODEL:generateContent", CONTENTS, ""),
+    "gemini-stream": ("/v1beta/models/MODEL:streamGenerateContent?alt=sse", CONTENTS, ""),
+    "gemini-count": ("/v1beta/models/MODEL:countTokens", CONTENTS, ""),
+    "embeddings": ("/v1/embeddings", '{"input" :["TEXT"], "model": "MODEL", "encoding_format":"float"}', ""),
+    "images": ("/v1/images/generations", '{"prompt":"TEXT", "n" : 2,"model":"MODEL"}', ""),
+    "images-stream": ("/v1/images/generations", '{"prompt":"TEXT", "stream":true ,"model":"MODEL"}', ""),
 }
 
 
 def request_of(case: str, model: str) -> tuple[str, bytes]:
-    path, body = CASES[case]
-    return path.replace("MODEL", model), body.replace("MODEL", model).encode()
+    path, body, more = CASES[case]
+    body = body.replace("MORE", more).replace("TEXT", TEXT).replace("MODEL", model)
+    return path.replace("MODEL", model), body.encode()
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -67,8 +65,8 @@ def test_only_the_models_bytes_change_where_its_name_does(gateway, upstream, sho
 
 
 def test_a_usage_chunk_that_nobody_asked_for_is_all_that_is_taken_out(gateway, upstream, shopper, model):
-    path, body = "/v1/chat/completions", (CHAT % STREAM).replace("MODEL", model).encode()
-    answer = gateway.ask(path, body, key=shopper.key)
+    path, body = request_of("chat-stream", model)
+    answer = gateway.ask(path, body.replace(b', "stream_options": {"include_usage": true}', b""), key=shopper.key)
     assert upstream.seen(model)[0]["body"]["stream_options"] == {"include_usage": True}
     events = upstream.sent(model).split(b"\n\n")
     (usage,) = [event for event in events if b'"choices":[]' in event]

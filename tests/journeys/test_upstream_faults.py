@@ -132,9 +132,9 @@ def test_an_upstreams_retry_after_is_passed_on(gateway, shopper, model):
 def test_a_client_tries_a_429_three_times(gateway, shopper, upstream, model):
     urls = []
     client = httpx2.Client(event_hooks={"request": [lambda request: urls.append(request.url)]})
-    with openai.OpenAI(api_key=shopper.key, base_url=f"{gateway.url}/v1", http_client=client) as sdk:
-        with pytest.raises(openai.RateLimitError):
-            sdk.chat.completions.create(model=f"{model}+429soon", messages=MESSAGES)
+    sdk = openai.OpenAI(api_key=shopper.key, base_url=f"{gateway.url}/v1", http_client=client)
+    with sdk, pytest.raises(openai.RateLimitError):
+        sdk.chat.completions.create(model=f"{model}+429soon", messages=MESSAGES)
     assert len(urls) == len(upstream.seen(f"{model}+429soon")) == 3
 
 
