@@ -32,15 +32,15 @@ lock: | $(BIN)/uv ## Rewrite both lock files from pyproject.toml
 	$(BIN)/uv pip compile -q --universal --generate-hashes --python-version 3.11 --custom-compile-command 'make lock' --group dev -c requirements.txt pyproject.toml -o requirements-dev.txt
 
 test: setup-dev ## Run the whole suite (browser tests need Chromium)
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest $(TESTS)
 
 check: setup-dev ## Linters, types, import contracts, missing migrations, stale docs, sizes
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check -q .
-	@$(BIN)/lint-imports --no-logo 2>&1 | tail -n 14 | grep -vE '^$$' ; $(BIN)/lint-imports --no-logo >/dev/null
+	@$(BIN)/lint-imports --no-logo
 	@$(BIN)/mypy .
 	@$(BIN)/codespell --skip '*.lock,./data,./static/vendor,./requirements*.txt,./.venv,./.git' --ignore-words-list 'ans,fo,hel,te,ue,crd'
-	@$(BIN)/python -m routex_site.settings.checked makemigrations --check --dry-run -v 0
+	@$(BIN)/python tests/missing_migrations.py
 	@$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec docker-compose.yml
 	@$(BIN)/python tests/sizes.py
 

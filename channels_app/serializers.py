@@ -110,7 +110,7 @@ class ChannelSerializer(Strict):
         return values | ({"credentials": given} if given is not None else {})
 
 
-class HealthSerializer(serializers.Serializer):  # type: ignore[type-arg]
+class HealthSerializer(serializers.Serializer):
     """One health check."""
 
     id = serializers.CharField(read_only=True)
@@ -122,7 +122,7 @@ class HealthSerializer(serializers.Serializer):  # type: ignore[type-arg]
     duration_ms = serializers.FloatField(read_only=True)
 
 
-class ProviderSerializer(serializers.Serializer):  # type: ignore[type-arg]
+class ProviderSerializer(serializers.Serializer):
     """What Routex knows about a kind of upstream."""
 
     name = serializers.CharField()

@@ -10,7 +10,6 @@ import types
 import typing
 import zoneinfo
 from collections.abc import Callable, Iterator, Sequence
-from decimal import Decimal
 from functools import lru_cache
 from typing import Annotated, Any, Literal
 
@@ -21,10 +20,10 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 
 from routing.config_text import ConfigError, Parsed, Problem, pointed
 from tenants.engine import keys
+from tenants.engine.money import nano_usd
 from tenants.models import Quota, validate_slug
 
 API_VERSION = "routex/v1"
-NANO = 10**9
 
 Count = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 Seconds = Annotated[int, Meta(ge=1, le=2**31 - 1)]
@@ -216,24 +215,6 @@ def document_from(parsed: Parsed) -> Document:
     if problems:
         raise ConfigError(*problems)
     return document
-
-
-def nano_usd(value: str | int) -> int:
-    """Return an amount of US dollars as integer nano-dollars.
-
-    Raises:
-        ValueError: it is not an amount such as 50 or "50.25" with at most nine decimals.
-    """
-    text = str(value).strip()
-    if not re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9})?", text):
-        raise ValueError(f'{text!r} is not an amount in US dollars such as "50.00", at most nine decimals.')
-    return int(Decimal(text) * NANO)
-
-
-def usd_text(nano: int) -> str:
-    """Return nano-dollars as dollars with at least two decimals; the way back from nano_usd."""
-    whole, rest = divmod(nano, NANO)
-    return f"{whole}.{f'{rest:09}'.rstrip('0').ljust(2, '0')}"
 
 
 def moment(text: str) -> dt.datetime:

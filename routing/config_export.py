@@ -7,11 +7,12 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 from channels_app.models import Channel
-from routing.config_document import API_VERSION, usd_text
+from routing.config_document import API_VERSION
 from routing.config_text import dump, quoted_all
 from routing.models import RoutingPolicy
 from routing.selectors import aliases_by_name, fallbacks_by_model, policy_get
 from tenants.context import tenant_scope
+from tenants.engine.money import usd_text
 from tenants.models import GatewayKey, KeyState, Limit, Membership, Quota, Scope, Tenant
 
 

@@ -17,6 +17,7 @@ import yaml
 
 TextFormat = Literal["yaml", "json", "toml"]
 #: More than any real document; keeps a small text whose YAML anchors multiply from filling the memory.
+MAX_CHARS = {"yaml": 1_000_000, "toml": 1_000_000, "json": 16_000_000}
 MAX_VALUES = 500_000
 MAX_DEPTH = 40
 MAX_SECRET_FILE_BYTES = 64 * 1024
@@ -68,6 +69,13 @@ def parse(text: str, *, format: TextFormat) -> Parsed:
     Raises:
         ConfigError: the text is not well-formed, holds a key twice, or something that no configuration holds.
     """
+    if len(text) > MAX_CHARS[format]:
+        hint = "." if format == "json" else "; JSON may be larger."
+        raise ConfigError(
+            Problem(
+                "", f"The document has {len(text):,} characters. {format.upper()} takes {MAX_CHARS[format]:,}{hint}"
+            )
+        )
     try:
         parsed = _PARSERS[format](text.removeprefix("\ufeff"))
         budget = [MAX_VALUES]
@@ -201,6 +209,7 @@ def _no_lines(pointer: str) -> int:
 
 
 def _parse_yaml(text: str) -> Parsed:
+    # Not libyaml's loader, fast as it is: a deeply nested text overflows its stack and takes the process with it.
     loader = yaml.SafeLoader(text)
     try:
         root = loader.get_single_node()

@@ -42,7 +42,7 @@ from tenants.services import key_issue, key_revoke, tenant_create, token_issue, 
 # --- Platform -------------------------------------------------------------------------------------------------------
 
 
-class TenantAsPlatformForm(forms.ModelForm):  # type: ignore[type-arg]
+class TenantAsPlatformForm(forms.ModelForm):
     """A tenant as the platform sees it."""
 
     private_upstreams = NetworksField(
@@ -95,7 +95,7 @@ class DomainAdmin(PlatformAdmin):
     search_fields = ("domain",)
 
 
-class UserForm(forms.ModelForm):  # type: ignore[type-arg]
+class UserForm(forms.ModelForm):
     """A person, with a password to set."""
 
     new_password = forms.CharField(
@@ -174,11 +174,11 @@ class TokenForm(TenantForm):
 class TokenPages(ShowsSecretOnce):
     """What token pages of both sites share: shown once, changed never, revoked for good."""
 
-    noun = "token"
+    noun: ClassVar[str] = "token"
     is_configuration = False
     audited_by_service = frozenset({"created"})
-    form = TokenForm
-    list_display = ("slug", "recognise", "role", "state", "expires_at", "created_at")
+    form: type[TenantForm] = TokenForm
+    list_display: tuple[str, ...] = ("slug", "recognise", "role", "state", "expires_at", "created_at")
     list_filter = ("state",)
     search_fields = ("slug",)
     actions = ("revoke",)
@@ -231,7 +231,7 @@ class TokenPages(ShowsSecretOnce):
 
     def has_revoke_permission(self, request: HttpRequest, object_id: str | None = None) -> bool:
         """Whether the person may revoke."""
-        return self.has_change_permission(request)  # type: ignore[attr-defined, no-any-return]
+        return self.has_change_permission(request)  # type: ignore[attr-defined]
 
 
 @admin.register(ManagementToken, site=platform_site)
@@ -247,7 +247,7 @@ class AuditPages(ReadOnly):
     """What both audit pages share."""
 
     noun = "audit"
-    list_display = ("at", "actor", "action", "object_label")
+    list_display: tuple[str, ...] = ("at", "actor", "action", "object_label")
     list_filter = ("action",)
     search_fields = ("actor", "action", "object_label", "object_id")
     date_hierarchy = "at"

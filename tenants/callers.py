@@ -14,7 +14,6 @@ from tenants.problems import FieldError, Problem
 from tenants.selectors import membership_get, tenant_by_slug, token_by_secret
 
 TENANT_HEADER = "X-Routex-Tenant"
-SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 _CHALLENGE = {"WWW-Authenticate": 'Bearer realm="routex"'}
 _HOW = "Send a management token as `Authorization: Bearer rtxm_…`, or sign in."
 

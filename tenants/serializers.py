@@ -83,7 +83,7 @@ class LimitSerializer(_Scoped):
         "description": 'USD as a decimal string such as "50.00"; tokens and requests as an integer.',
     }
 )
-class AmountField(serializers.Field):  # type: ignore[type-arg]
+class AmountField(serializers.Field):
     """An amount whose form depends on the kind; the serializer brings the two together."""
 
     def to_internal_value(self, data: Any) -> Any:

@@ -16,7 +16,7 @@ from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.db import DatabaseError
 
-from analytics.tasks import keep_partitions
+from analytics.services import RETENTION_DAYS, partitions_keep
 from channels_app.models import Channel
 from routex_site.bootstrap.migrations import migrate_what_is_behind
 from routex_site.database_role import role_problem
@@ -76,7 +76,8 @@ def prepare(environment: Environment | None = None, environ: Mapping[str, str] |
             if problem := role_problem(connection):
                 raise Refused(str(problem))
             migrated = migrate_what_is_behind()
-            keep_partitions()  # after a long rest today has none
+            # After a long rest today has none.
+            partitions_keep(retention_days=getattr(settings, "RECORD_RETENTION_DAYS", RETENTION_DAYS))
             facts: dict[str, Any] = {"migrated": len(migrated), **first_tenant_ensure(environment)}
             local_token_ensure(environment.data_dir)
             if environment.config_path:

@@ -86,6 +86,10 @@ class Channel(Outflow, HTTPChannel):
                 return
         super().allHeadersReceived()
 
+    def checkPersistence(self, request: Request, version: bytes) -> bool:  # noqa: N802 Twisted's name
+        """Return whether the connection goes on after this request: not when the process ends."""
+        return not self.factory.is_closing and super().checkPersistence(request, version)
+
     def allContentReceived(self) -> None:  # noqa: N802 Twisted's name
         """Hand the request over; how long the answer takes is the application's business."""
         self._wait_within(None)
@@ -118,7 +122,7 @@ class Channel(Outflow, HTTPChannel):
     # Its end
 
     def close_when_done(self) -> None:
-        """Close now when nothing runs, else after the running request."""
+        """Close now when no request has begun, else after its answer."""
         if self.requests:
             self.persistent = False
         else:
@@ -150,6 +154,7 @@ class Factory(HTTPFactory):
         super().__init__(server)
         self.options = options
         self.channels: set[Channel] = set()
+        self.is_closing = False
         self.head_waits: Deadlines[Channel] = Deadlines(options.head_wait_s)
         self.body_waits: Deadlines[Channel] = Deadlines(options.body_wait_s)
         self.idle_waits: Deadlines[Channel] = Deadlines(options.idle_wait_s)
@@ -170,6 +175,12 @@ class Factory(HTTPFactory):
             for channel in waits.take_overdue(now_s):
                 channel.timeoutConnection()
         self._timer = self._call_later(1, self._close_overdue)
+
+    def close_when_done(self) -> None:
+        """Close every connection, now or after the answer to the request that has begun."""
+        self.is_closing = True
+        for channel in list(self.channels):
+            channel.close_when_done()
 
     def stop(self) -> None:
         """Stop looking at the clock."""

@@ -170,7 +170,9 @@ def _beyond(model: type[Model], page: _Page, goes_down: bool) -> Q:
     if sort != page.sort or not isinstance(pk, str) or not f"{text}{pk}".isprintable():
         raise problem
     compare = "lt" if goes_down else "gt"
-    return Q(**{f"{page.field}__{compare}": value}) | Q(**{page.field: value, f"pk__{compare}": pk})
+    # The bound stands apart from the choice, so that an index and the partitions of a table can be narrowed by it.
+    bound = Q(**{f"{page.field}__{compare}e": value})
+    return bound & (Q(**{f"{page.field}__{compare}": value}) | Q(**{f"pk__{compare}": pk}))
 
 
 def _field(model: type[Model], page: _Page) -> Field[Any, Any]:

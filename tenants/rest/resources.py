@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
@@ -16,14 +17,27 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.viewsets import GenericViewSet
 
-from tenants.callers import SAFE_METHODS, Caller, tenant_required
+from tenants.callers import Caller, tenant_required
 from tenants.engine.ids import is_id
 from tenants.problems import FieldError, Problem
 from tenants.rest.paging import PARAMETERS, suggestion, wrong_parameter
-from tenants.rest.serializers import Strict, merge_patch
+from tenants.rest.serializers import merge_patch
+
+MAX_BODY_BYTES = 2 * 2**20
 
 
-class MergePatchParser(JSONParser):
+class BoundedJSONParser(JSONParser):
+    """JSON up to MAX_BODY_BYTES, whether or not the caller said how long it is."""
+
+    def parse(self, stream: Any, media_type: str | None = None, parser_context: Any = None) -> dict[str, Any]:
+        """Return the decoded body; raises Problem."""
+        body = stream.read(MAX_BODY_BYTES + 1)
+        if len(body) > MAX_BODY_BYTES:
+            raise Problem("request-too-large", f"A body has at most {MAX_BODY_BYTES // 2**20} MB.")
+        return super().parse(io.BytesIO(body), media_type, parser_context)
+
+
+class MergePatchParser(BoundedJSONParser):
     """JSON under the name that RFC 7396 gives to a merge patch."""
 
     media_type = "application/merge-patch+json"
@@ -48,14 +62,14 @@ class Resource(GenericViewSet[Any]):
 
     lookup_url_kwarg = "id"
     lookup_value_converter = "str"
-    parser_classes = (JSONParser, MergePatchParser)
-    serializer_class: type[Strict]
+    parser_classes = (BoundedJSONParser, MergePatchParser)
+    serializer_class: Any  # of Strict, where the resource takes bodies
 
     @property
     def caller(self) -> Caller:
         """Who calls."""
         caller: Any = self.request.auth
-        return caller  # type: ignore[no-any-return]
+        return caller
 
     @property
     def tenant_id(self) -> str:
@@ -92,14 +106,14 @@ class Resource(GenericViewSet[Any]):
             raise Problem("validation-error", "A filter in the query makes no sense.", errors=errors) from None
 
     def get_object(self) -> Any:
-        """Return the object of the path's id or slug, locked when it is about to be written.
+        """Return the object of the path's id or slug, locked when it is about to be changed or deleted.
 
         Raises:
             Problem: there is none; or it is not the version that If-Match names.
         """
         reference = str(self.kwargs["id"])
         rows = self.get_queryset()
-        if self.request.method not in SAFE_METHODS:
+        if self.request.method in {"PATCH", "DELETE"}:
             rows = rows.select_for_update(of=("self",))
         found = rows.filter(self._reference(reference)).first() if reference.isprintable() else None
         if found is None:

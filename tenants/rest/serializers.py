@@ -12,7 +12,7 @@ from rest_framework.settings import api_settings
 from tenants.rest.paging import suggestion
 
 
-class Strict(serializers.Serializer):  # type: ignore[type-arg]
+class Strict(serializers.Serializer):
     """A serializer that refuses unknown names, so that a typing error does not pass for a default."""
 
     @classmethod

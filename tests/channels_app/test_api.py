@@ -141,7 +141,7 @@ def test_a_stale_version_is_not_overwritten(acme):
         ({"models": "gpt"}, ["/models"]),
         ({"enabled": "perhaps"}, ["/enabled"]),
         ({"timeout_s": {"idle": 0}}, ["/timeout_s/idle"]),
-        ({"timeout_s": {"idel": 1}}, ["/timeout_s/idel"]),
+        ({"timeout_s": {"idles": 1}}, ["/timeout_s/idles"]),
         ({"weight": -1}, ["/weight"]),
         ({"prices": {"gpt": {"input_usd_per_mtok": 1.5}}}, ["/prices"]),
         ({"credentials": [{"slug": "b"}]}, ["/credentials"]),
@@ -205,6 +205,13 @@ def test_a_test_of_a_channel_without_network_joins_its_history(acme):
     older = acme.get(f"/api/channels/echo/health?limit=1&after={history.body['next_cursor']}")
     assert [row["id"] for row in older.body["data"]] == [tested.body["id"]]
     assert acme.get("/api/channels/none/health").status == acme.post("/api/channels/none/test").status == 404
+
+
+def test_more_channels_than_a_caller_can_wait_for_are_not_tested_at_once(acme, monkeypatch):
+    monkeypatch.setattr("channels_app.api.MAX_TESTS", 1)
+    for slug in ("a", "b"):
+        acme.post("/api/channels", {"slug": slug, "provider": "echo", "models": ["echo"]})
+    assert acme.post("/api/channels/test-all").status == 409
 
 
 def test_a_secret_is_in_no_answer_and_no_row(cast, acme):

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
+from django.test import AsyncClient
 
 from channels_app import health, tasks
 from channels_app.engine.errors import UpstreamRefused
@@ -263,3 +264,11 @@ def _delete(tenant, channel):
     with tenant_scope(tenant.id):
         channel_delete(tenant_id=tenant.id, channel=channel)
     connection.close()
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.asyncio
+async def test_a_test_works_inside_a_running_server(cast, watched):
+    headers = {"Authorization": f"Bearer {cast.acme_token}"}
+    answer = await AsyncClient().post("/api/channels/checked/test", headers=headers)
+    assert answer.status_code == 200 and answer.json()["is_up"] is True

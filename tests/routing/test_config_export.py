@@ -19,6 +19,7 @@ from routing.selectors import aliases_by_name, backups_newest, fallbacks_by_mode
 from routing.services import BACKUPS_KEPT, alias_delete, alias_set, backup_create, fallback_set, policy_set
 from routing.tasks import back_up_configurations
 from tenants.context import tenant_scope
+from tenants.engine.money import usd_text
 from tenants.models import ConfigState, Tenant
 
 pytestmark = pytest.mark.django_db
@@ -41,7 +42,7 @@ words = st.text(
     st.characters(exclude_categories=("C", "Z"), exclude_characters="\ufeff"), min_size=1, max_size=20
 ) | st.sampled_from(["${env:HOME}", "$${file:/x}", "on", "null", "1e3", "2026-01-01", "~", "a: b", "'", '"', "#"])
 numbers = st.integers(0, 2**63 - 1)
-usd = st.integers(0, 10**9 * 10**9 - 1).map(config_export.usd_text)
+usd = st.integers(0, 10**9 * 10**9 - 1).map(usd_text)
 globs = st.lists(words, min_size=1, max_size=3)
 
 

@@ -169,7 +169,7 @@ def test_a_session_of_a_normal_person_never_acts_for_the_platform(cast):
 
 def test_unknown_paths_and_methods_are_problem_documents_too(cast):
     caller = Api(token=cast.acme_token)
-    unknown = caller.get("/api/chanels")
+    unknown = caller.get("/api/channel")
     assert unknown.status == 404 and unknown.headers["Content-Type"] == "application/problem+json"
     assert unknown.body["type"] == "/errors/not-found"
     put = caller.call("PUT", "/api/channels", {})

@@ -71,7 +71,7 @@ def test_a_key_is_changed_and_revoked_for_good(acme):
         ({}, "/slug"),
         ({"slug": "UPPER"}, "/slug"),
         ({"slug": "api"}, "/slug"),
-        ({"slug": "k", "modells": ["x"]}, "/modells"),
+        ({"slug": "k", "model": ["x"]}, "/model"),
         ({"slug": "k", "models": []}, "/models"),
         ({"slug": "k", "expires_at": "tomorrow"}, "/expires_at"),
         ({"slug": "k", "tags": ["x"]}, "/tags"),
@@ -87,6 +87,7 @@ def test_a_body_that_is_no_json_or_no_object_is_refused(acme):
     assert acme.call("POST", "/api/keys", b"{").status == 400
     assert acme.call("POST", "/api/keys", b"[]").status == 400
     assert acme.call("PATCH", "/api/keys/cast", b"[]").status == 400
+    assert acme.call("POST", "/api/keys", b'"' + b"x" * (2**21) + b'"').status == 413
     nul = acme.post("/api/keys", {"slug": "k", "tags": {"a\0": "b"}})
     assert nul.status == 400 and nul.body["type"] == "/errors/validation-error"
 

@@ -71,7 +71,7 @@ def test_the_link_header_leads_on_and_keeps_the_filters(acme):
 @pytest.mark.parametrize(
     ("query", "pointer", "said"),
     [
-        ("limt=1", "?limt", "`limit`"),
+        ("limits=1", "?limits", "`limit`"),
         ("stat=active", "?stat", "`state`"),
         ("limit=0", "?limit", "1 to 200"),
         ("limit=201", "?limit", "1 to 200"),
