@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 .DEFAULT_GOAL := help
 
-.PHONY: help setup setup-dev browser run test check format lock bench bench-peers clean
+.PHONY: help setup setup-dev browser run test test-uvicorn soak check format lock bench bench-peers clean
 
 help: ## Show this help
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -43,6 +43,12 @@ browser:
 
 test: setup-dev browser ## Run the whole suite (browser tests need Chromium)
 	@$(BIN)/python -m pytest $(TESTS)
+
+test-uvicorn: setup-dev ## The journeys through uvicorn instead of Daphne
+	@ROUTEX_TEST_SERVER=uvicorn $(BIN)/python -m pytest tests/journeys tests/isolation
+
+soak: setup-dev ## Minutes of slow readers and many streams; prints what each costs
+	@$(BIN)/python -m pytest -m slow -s tests
 
 check: setup-dev ## Linters, types, import contracts, missing migrations, stale docs, sizes
 	@$(BIN)/ruff check .
