@@ -221,12 +221,9 @@ def kill(install: Install, name: str) -> None:
 
 
 def a_change_goes_live(install: Install, key: str, name: str) -> None:
-    """A change through the management API reaches the gateway."""
+    """A change through the management API is taken at once, since every server is back, and reaches the gateway."""
     model = f"change-{name}"
-
-    def is_changed() -> bool:
-        install.api("PATCH", "/api/channels/fake", {"models": ["load-*", model]})
-        return True
+    install.api("PATCH", "/api/channels/fake", {"models": ["load-*", model]})
 
     def is_served() -> bool:
         headers = {"authorization": f"Bearer {key}"}
@@ -234,7 +231,6 @@ def a_change_goes_live(install: Install, key: str, name: str) -> None:
         answer = httpx.post(url, json=_body(model, "hello"), headers=headers, timeout=HANG_S, trust_env=False)
         return answer.status_code == 200
 
-    soon(is_changed, f"a change is taken after {name} was killed")
     soon(is_served, f"a change is live after {name} was killed")
 
 
@@ -253,19 +249,13 @@ def go_through(install: Install, load: Load, key: str, victims: list[str]) -> li
         soon(load.has_answers(CLIENTS), f"answers before {name} is killed")
         if name == "web":
             outages.append(Outage(time.time()))
-        t0 = time.time()
         kill(install, name)
-        print("T", name, "new pid", time.time() - t0)
         soon(lambda: install.get("/readyz").status_code == 200, f"ready after {name} was killed")
         if name == "web":
             outages[-1].back_s = time.time()
-        print("T ready", time.time() - t0)
         soon(load.has_answers(CLIENTS), f"answers after {name} was killed")
-        print("T answers", time.time() - t0)
         a_change_goes_live(install, key, f"{turn}-{name}")
-        print("T change", time.time() - t0)
         the_worker_works(install, name)
-        print("T worker", time.time() - t0)
     return outages
 
 
@@ -286,13 +276,12 @@ def judge_records(install: Install, calls: list[Call], outages: list[Outage], fi
     soon(is_written, "all records are written")
     rows = install.rows("SELECT id, outcome FROM analytics_requestrecord WHERE asked_model LIKE 'load-%%'")
     count = Counter(row[0] for row in rows)
-    assert [id for id, times in count.items() if times > 1] == []
+    assert [name for name, times in count.items() if times > 1] == []
     excused = {call.marker for call in calls if any(out.may_lose(call) for out in outages)}
     # Before it has loaded the keys a process cannot say whose request it refuses: there is nowhere to put a record.
     told = [call for call in calls if call.request_id and "starting_up" not in call.detail]
     told = [call for call in told if call.end in {"answered", "refused"}]
     assert [call for call in told if call.marker not in excused and call.request_id not in count] == []
-    print("LOST", len([call for call in told if call.request_id not in count]), "of", len(told), "rows", len(rows), Counter(r[1] for r in rows))
     # The same from the other end: what the upstream served in full, but for the calls of those who lost the connection.
     assert {call.marker for call in calls if call.end == "answered"} <= finished
     lost = excused | {call.marker for call in calls if call.end == "broken"}
@@ -314,14 +303,11 @@ def survive(install: Install, upstream: httpx.Client, key: str, victims: list[st
     seen = upstream.get("/__seen").json()
     finished = {_marker(line) for line in seen if line["model"].startswith("load-") and line.get("finished")}
     judge_records(install, load.calls, outages, finished)
-    shutil.rmtree("/tmp/chaoslogs", ignore_errors=True)
-    shutil.copytree(install.data_dir / "logs", "/tmp/chaoslogs")
     family = install.family()
     assert len(install.marked()) == marked, "a process of a killed one still runs"
     assert install.end() == 0
     assert [process for process in family if not has_ended(process)] == []
     _tell(load.calls, outages, install)
-    shutil.rmtree("/tmp/chaoslogs", ignore_errors=True); shutil.copytree(install.data_dir / "logs", "/tmp/chaoslogs")
 
 
 def _marker(line: dict[str, Any]) -> str:
