@@ -258,7 +258,7 @@ class Request(RunsApplication, WebRequest):
     def finish(self) -> None:
         """End the answer: Twisted goes on with the connection, the application's receive() returns."""
         TwistedRequest.finish(self)
-        self._unread = None
+        self._unread = None  # an answer that needed no body: this object may live until the next garbage collection
         self._tell_over()
 
     def connectionLost(self, reason: Failure) -> None:  # noqa: N802 Twisted's name

@@ -93,10 +93,12 @@ class Server:
 def server(cast: Any) -> Iterator[Server]:
     """A running server with the cast's tenants."""
     running = Server()
-    running.start()
-    yield running
-    running.kill()
-    running.socket.close()
+    try:
+        running.start()
+        yield running
+    finally:
+        running.kill()
+        running.socket.close()
 
 
 @pytest.fixture(scope="module")
