@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 .DEFAULT_GOAL := help
 
-.PHONY: help setup setup-dev run test check format lock chaos bench bench-peers clean
+.PHONY: help setup setup-dev browser run test test-uvicorn soak chaos check format lock bench bench-peers clean
 
 help: ## Show this help
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -31,16 +31,32 @@ lock: | $(BIN)/uv ## Rewrite both lock files from pyproject.toml
 	$(BIN)/uv pip compile -q --universal --generate-hashes --python-version 3.11 --custom-compile-command 'make lock' pyproject.toml -o requirements.txt
 	$(BIN)/uv pip compile -q --universal --generate-hashes --python-version 3.11 --custom-compile-command 'make lock' --group dev -c requirements.txt pyproject.toml -o requirements-dev.txt
 
-test: setup-dev ## Run the whole suite (browser tests need Chromium)
-	@$(BIN)/python -m pytest
+# Browser tests drive the system's Chromium; where this may install it, it does, elsewhere they are skipped.
+browser:
+	@command -v chromium chromium-browser google-chrome >/dev/null && exit 0; \
+	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+		echo "installing Chromium for the browser tests"; \
+		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium >/dev/null; \
+	else \
+		echo "No Chromium here: the browser tests are skipped (on Debian and Ubuntu: apt install chromium)."; \
+	fi
+
+test: setup-dev browser ## Run the whole suite (browser tests need Chromium)
+	@$(BIN)/python -m pytest $(TESTS)
+
+test-uvicorn: setup-dev ## The journeys through uvicorn instead of Daphne
+	@ROUTEX_TEST_SERVER=uvicorn $(BIN)/python -m pytest tests/journeys tests/isolation
+
+soak: setup-dev ## Minutes of slow readers and many streams; prints what each costs
+	@$(BIN)/python -m pytest -m slow -s tests
 
 check: setup-dev ## Linters, types, import contracts, missing migrations, stale docs, sizes
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check -q .
-	@$(BIN)/lint-imports --no-logo 2>&1 | tail -n 14 | grep -vE '^$$' ; $(BIN)/lint-imports --no-logo >/dev/null
+	@$(BIN)/lint-imports --no-logo
 	@$(BIN)/mypy .
 	@$(BIN)/codespell --skip '*.lock,./data,./static/vendor,./requirements*.txt,./.venv,./.git' --ignore-words-list 'ans,fo,hel,te,ue,crd'
-	@$(BIN)/python -m routex_site.settings.checked makemigrations --check --dry-run -v 0
+	@$(BIN)/python tests/missing_migrations.py
 	@$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec docker-compose.yml
 	@$(BIN)/python tests/sizes.py
 

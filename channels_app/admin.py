@@ -78,7 +78,7 @@ class ChannelForm(TenantForm):
         self.add_error(None, errors)
 
 
-class CredentialForm(forms.ModelForm):  # type: ignore[type-arg]
+class CredentialForm(forms.ModelForm):
     """One credential: its secret goes in and never comes out."""
 
     secret = forms.CharField(
@@ -109,7 +109,7 @@ class CredentialForm(forms.ModelForm):  # type: ignore[type-arg]
         return ""
 
 
-class CredentialFormSet(forms.BaseInlineFormSet):  # type: ignore[type-arg]
+class CredentialFormSet(forms.BaseInlineFormSet):
     """The pool of a channel; `instance` is the channel as the form would store it."""
 
     def secrets(self) -> dict[str, str | None]:

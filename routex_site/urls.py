@@ -13,6 +13,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("", doors.home, name="home"),
     path("setup/", doors.setup, name="setup"),
     path("preferences/", preferences.preferences, name="preferences"),
+    path("preferences/password/", preferences.ChangePassword.as_view(), name="account_change_password"),
     # allauth finds its pages by these names.
     path("login/", account.login, name="account_login"),
     path("login/inactive/", account.account_inactive, name="account_inactive"),

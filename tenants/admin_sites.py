@@ -75,7 +75,7 @@ tenant_site = TenantSite(name="admin")
 
 def member_of(request: HttpRequest) -> Membership:
     """Return the membership that the tenant middleware found."""
-    return request.membership  # type: ignore[attr-defined, no-any-return]
+    return request.membership  # type: ignore[attr-defined]
 
 
 class AuditedAdmin(ModelAdmin):
@@ -100,7 +100,7 @@ class AuditedAdmin(ModelAdmin):
 
     def construct_change_message(
         self, request: HttpRequest, form: Any, formsets: Any, add: bool = False
-    ) -> dict[str, Any]:  # type: ignore[override]
+    ) -> dict[str, Any]:
         """Return the change as the audit trail keeps it: field → [before, after], secrets masked."""
         changes = {} if add else _changes_of(form)
         for formset in formsets or []:
@@ -112,15 +112,15 @@ class AuditedAdmin(ModelAdmin):
                 changes[f"{name} {obj}"] = ["", f"changed: {', '.join(fields)}"]
         return changes
 
-    def log_addition(self, request: HttpRequest, obj: Any, message: Any) -> None:  # type: ignore[override]
+    def log_addition(self, request: HttpRequest, obj: Any, message: Any) -> None:
         """Write the audit line of a new object."""
         self._note(request, obj, "created", message)
 
-    def log_change(self, request: HttpRequest, obj: Any, message: Any) -> None:  # type: ignore[override]
+    def log_change(self, request: HttpRequest, obj: Any, message: Any) -> None:
         """Write the audit line of a change."""
         self._note(request, obj, "updated", message)
 
-    def log_deletions(self, request: HttpRequest, queryset: Any) -> None:  # type: ignore[override]
+    def log_deletions(self, request: HttpRequest, queryset: Any) -> None:
         """Write the audit lines of deletions; called before they happen."""
         for obj in queryset:
             self._note(request, obj, "deleted", {})
@@ -172,7 +172,7 @@ def _plain(value: Any) -> Any:
     return value if isinstance(value, str | int | float | bool | list | dict | None) else str(value)
 
 
-class TenantForm(forms.ModelForm):  # type: ignore[type-arg]
+class TenantForm(forms.ModelForm):
     """A form whose object belongs to the tenant of the page, known before it is validated."""
 
     #: Set on a subclass for each request; the field itself is never in a form.
@@ -185,7 +185,7 @@ class TenantForm(forms.ModelForm):  # type: ignore[type-arg]
 
     def _get_validation_exclusions(self) -> set[str]:
         # Names are unique within a tenant: a twin must be said at the field, not by a database error.
-        return super()._get_validation_exclusions() - {"tenant"}  # type: ignore[misc, no-any-return]
+        return super()._get_validation_exclusions() - {"tenant"}  # type: ignore[misc]
 
 
 class _ByRole:

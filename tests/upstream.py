@@ -1,18 +1,22 @@
 """A fake upstream on loopback: every format over real HTTP, faults by the model name after a plus sign.
 
 `python -m tests.upstream` prints its port and serves until its standard input closes. Model `anything` answers as the
-echo provider does; `anything+429` and so on misbehave (FAULTS). `GET /__seen` tells what arrived.
+echo provider does; `anything+429` and so on misbehave (STATUS_FAULTS, FAULTS). `GET /__seen?model=…` tells what
+arrived, `/__received` and `/__sent` give the very bytes of a model's last request and answer, `/__held` tells how many
+`+held` answers wait, and `POST /__release` lets them go on.
 """
 
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 import socket
 import sys
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
 from typing import Any
+from urllib.parse import parse_qsl
 
 import uvicorn
 
@@ -30,15 +34,34 @@ OPERATIONS = {
     for operation in PROVIDERS[name].endpoints
 }
 SECRET_HEADERS = ("authorization", "x-api-key", "x-goog-api-key")
-STATUS_FAULTS = {"400": 400, "401": 401, "404": 404, "429": 429, "500": 500, "529": 529}
-STREAM_FAULTS = {"cut", "stall", "error", "early_error", "empty", "malformed", "slow", "endless", "redirect", "html502"}
+STATUS_FAULTS = {"400": 400, "401": 401, "404": 404, "429": 429, "429soon": 429, "500": 500, "529": 529}
+RETRY_HEADERS = {"429": [(b"retry-after", b"3")], "429soon": [(b"retry-after-ms", b"20")]}
+#: What misbehaves after, or instead of, a good start. `silent` sends not even a head; `held` waits for /__release.
+FAULTS = {
+    *("cut", "stall", "error", "early_error", "empty", "malformed", "slow", "endless", "redirect", "html502"),
+    *("silent", "held"),
+}
+#: The error event of each format.
+ERROR_EVENTS = {
+    "openai-chat": b'data: {"error":{"message":"busy","type":"server_error","code":"overloaded"}}\n\n',
+    "openai-responses": b'event: error\ndata: {"type":"error","code":"server_error","message":"busy","param":null,'
+    b'"sequence_number":3}\n\n',
+    "anthropic": b'event: error\ndata: {"type":"error","error":{"type":"overloaded_error","message":"busy"}}\n\n',
+    "gemini:streamGenerateContent": b'data: {"error":{"code":503,"message":"busy","status":"UNAVAILABLE"}}\r\n\r\n',
+}
+#: Answers longer than this are counted, not kept.
+KEPT_BYTES = 256 * 1024
 
 
 class FakeUpstream:
-    """The ASGI application. `seen` holds a line per request: operation, model, authorization, disconnects."""
+    """The ASGI application. `seen` holds a line per request: operation, model, secret, how it ended."""
 
     def __init__(self) -> None:
         self.seen: list[dict[str, Any]] = []
+        self.received: dict[str, bytes] = {}
+        self.sent: dict[str, bytes] = {}
+        self.release = asyncio.Event()
+        self.held = 0
         self.echo = Echo(gap_s=0)
 
     async def __call__(
@@ -47,8 +70,8 @@ class FakeUpstream:
         """Answer one request."""
         if scope["type"] != "http":
             return
-        if scope["path"] == "/__seen":
-            await _whole(send, 200, json.dumps(self.seen).encode())
+        if scope["path"].startswith("/__"):
+            await self._tell(scope, send)
             return
         if scope["method"] == "GET":
             await _whole(send, 200, b'{"object":"list","data":[]}')
@@ -61,8 +84,10 @@ class FakeUpstream:
                 break
         line = _line(scope, body)
         self.seen.append(line)
+        self.received[line["model"]] = body
+        self.sent[line["model"]] = b""
         gone = asyncio.ensure_future(receive())
-        answer = asyncio.ensure_future(self._answer(line, body, send))
+        answer = asyncio.ensure_future(self._answer(line, body, self._counting(line, send)))
         await asyncio.wait({gone, answer}, return_when=asyncio.FIRST_COMPLETED)
         if not answer.done():
             line["disconnected"] = True
@@ -72,26 +97,56 @@ class FakeUpstream:
             gone.cancel()
         await asyncio.gather(answer, gone, return_exceptions=True)
 
+    async def _tell(self, scope: Message, send: Send) -> None:
+        model = dict(parse_qsl(scope["query_string"].decode())).get("model")
+        if scope["path"] == "/__seen":
+            lines = [line for line in self.seen if model in {None, line["model"]}]
+            await _whole(send, 200, json.dumps(lines).encode())
+        elif scope["path"] == "/__held":
+            await _whole(send, 200, str(self.held).encode())
+        elif scope["path"] == "/__release":
+            self.release.set()
+            self.release = asyncio.Event()
+            await _whole(send, 200, b"{}")
+        else:
+            kept = self.received if scope["path"] == "/__received" else self.sent
+            await _whole(send, 200, kept.get(model or "", b""), content_type=b"application/octet-stream")
+
+    def _counting(self, line: dict[str, Any], send: Send) -> Send:
+        digest = hashlib.sha256()
+
+        async def counted(message: Message) -> None:
+            await send(message)
+            part = message.get("body", b"")
+            line["sent_bytes"] += len(part)
+            digest.update(part)
+            line["sent_sha256"] = digest.hexdigest() if line["fault"] != "endless" else ""
+            if line["sent_bytes"] <= KEPT_BYTES:
+                self.sent[line["model"]] += part
+
+        return counted
+
     async def _answer(self, line: dict[str, Any], body: bytes, send: Send) -> None:
         fault = line["fault"]
         if fault in STATUS_FAULTS:
-            headers = [(b"retry-after", b"3")] if fault == "429" else []
             text = f"upstream says {fault}"
             error = {
                 "error": {"type": "upstream_fault", "code": fault, "message": text, "status": "X"},
                 "type": "error",
             }
-            await _whole(send, STATUS_FAULTS[fault], json.dumps(error).encode(), headers)
-            return
-        if fault == "html502":
+            await _whole(send, STATUS_FAULTS[fault], json.dumps(error).encode(), RETRY_HEADERS.get(fault, []))
+        elif fault == "html502":
             await _whole(send, 502, b"<html>Bad gateway</html>", content_type=b"text/html")
-            return
-        if fault == "redirect":
-            await _whole(send, 302, b"", [(b"location", b"http://127.0.0.1:9/")])
-            return
-        if fault == "malformed":
+        elif fault == "redirect":
+            await _whole(send, 302, b"", [(b"location", b"/v1/elsewhere")])
+        elif fault == "malformed":
             await _whole(send, 200, b'{"id": "x", "choices": [{"mess')
-            return
+        elif fault == "silent":
+            await asyncio.sleep(3600)
+        else:
+            await self._echo(line, body, send)
+
+    async def _echo(self, line: dict[str, Any], body: bytes, send: Send) -> None:
         response = await self.echo.send(
             UpstreamRequest(
                 operation=line["operation"],
@@ -106,15 +161,19 @@ class FakeUpstream:
             None,  # type: ignore[arg-type]
         )
         await send({"type": "http.response.start", "status": response.status, "headers": response.headers})
-        async for chunk in self._misbehave(fault, response.chunks):
+        chunks = self._misbehave(line, response.chunks) if line["is_stream"] else response.chunks
+        async for chunk in chunks:
+            if line["fault"] == "cut" and not line["is_stream"]:
+                chunk = chunk[: len(chunk) // 2]
             await send({"type": "http.response.body", "body": chunk, "more_body": True})
-        if fault == "cut":
+        if line["fault"] == "cut":
             raise ConnectionAbortedError  # uvicorn drops the connection in the middle of the body
         await send({"type": "http.response.body", "body": b""})
 
-    async def _misbehave(self, fault: str, chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    async def _misbehave(self, line: dict[str, Any], chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+        fault = line["fault"]
         if fault == "early_error":
-            yield b'event: error\ndata: {"type":"error","error":{"type":"overloaded_error","message":"busy"}}\n\n'
+            yield ERROR_EVENTS[line["operation"]]
             return
         count = 0
         async for chunk in chunks:
@@ -122,13 +181,18 @@ class FakeUpstream:
             count += 1
             if fault == "slow":
                 await asyncio.sleep(0.05)
+            if fault == "held" and count == 3:
+                self.held += 1
+                await self.release.wait()
+                self.held -= 1
             if fault == "stall" and count == 3:
                 await asyncio.sleep(3600)
             if fault == "endless" and count == 3:
                 while True:
                     yield chunk * 50
+                    await asyncio.sleep(0)
             if fault == "error" and count == 3:
-                yield b'event: error\ndata: {"type":"error","error":{"type":"overloaded_error","message":"busy"}}\n\n'
+                yield ERROR_EVENTS[line["operation"]]
                 return
             if fault in {"cut", "empty"} and count == 3:
                 return
@@ -160,6 +224,7 @@ def _line(scope: Message, body: bytes) -> dict[str, Any]:
         "secret": secret,
         "headers": {name: value for name, value in headers.items() if name not in SECRET_HEADERS},
         "body_bytes": len(body),
+        "sent_bytes": 0,
         "body": parsed if len(body) < 20_000 else {},
     }
 

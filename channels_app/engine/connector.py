@@ -145,7 +145,7 @@ class Connector(aiohttp.TCPConnector):
         address, port = parse_address(str(endpoint[0])), int(endpoint[1])
         attempt = current_attempt.get()
         refused = refusal(address, self._granted)
-        if refused is None and port in self._own_hosts and (address in attempt.own or _is_of_this_machine(address)):
+        if refused is None and port in self._own_hosts and (address in attempt.own or is_of_this_machine(address)):
             refused = OWN_LISTENER
         if refused is not None:
             attempt.refused = refused
@@ -207,7 +207,8 @@ def _problem(error: aiohttp.ClientConnectorError) -> str:
     return os.strerror(cause.errno).lower() if cause.errno else "none of its addresses answered"
 
 
-def _is_of_this_machine(address: Address) -> bool:
+def is_of_this_machine(address: Address) -> bool:
+    """Return whether packets to an address end at this machine."""
     if address.is_loopback:
         return True
     family = socket.AF_INET if address.version == 4 else socket.AF_INET6

@@ -376,7 +376,10 @@ def _parse_url(text: str) -> httpx.URL:
 
 
 def _encode(headers: Headers) -> list[tuple[bytes, bytes]]:
-    encoded = [(name.encode(), value.encode()) for name, value in headers if name.lower() not in _FRAMING_HEADERS]
+    try:
+        encoded = [(name.encode(), value.encode()) for name, value in headers if name.lower() not in _FRAMING_HEADERS]
+    except UnicodeEncodeError:
+        raise UpstreamBlocked("A header of the request holds a character that cannot be sent.") from None
     if not any(name.lower() == b"accept-encoding" for name, _ in encoded):
         encoded.append((b"accept-encoding", b"identity"))  # bodies are passed on as they come
     return encoded

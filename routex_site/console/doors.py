@@ -43,8 +43,8 @@ def setup(request: HttpRequest) -> HttpResponse:
     values = request.POST if request.method == "POST" else request.GET
     token = values.get("token", "")
     if not setup_is_open(token=token):
-        context = {"has_administrator": administrator_exists(), "has_token": bool(token)}
-        return render(request, "console/setup_closed.html", context, status=403)
+        closed = {"has_administrator": administrator_exists(), "has_token": bool(token)}
+        return render(request, "console/setup_closed.html", closed, status=403)
     if request.method == "GET":
         return render(request, "console/setup.html", {"token": token})
     email = request.POST.get("email", "")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
+from allauth.account.views import PasswordChangeView
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
 from django.utils.http import url_has_allowed_host_and_scheme
@@ -78,3 +79,9 @@ def preferences(request: HttpRequest) -> HttpResponse:
                 cookie, value, max_age=COOKIE_LIFE_S, samesite="Lax", secure=request.is_secure(), httponly=True
             )
     return response
+
+
+class ChangePassword(PasswordChangeView):
+    """Change one's own password; other sign-ins of the same person end."""
+
+    success_url = "/preferences/"

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from typing import cast
 
-from routex_site.server.listen import adopt, bind
+from routex_site.server.listen import adopt, allow_many_sockets, bind
 from routex_site.server.options import Application, CannotStart, ServerOptions
 from routex_site.settings.env import BadSetting, read_environment
 
@@ -50,6 +50,7 @@ def start(server: str, app: str, sock: socket.socket, options: ServerOptions) ->
     Raises:
         CannotStart: See the sentence.
     """
+    allow_many_sockets()
     module = importlib.import_module(SERVERS[server])
     module.run(load_application(app), sock, options)
 

@@ -20,6 +20,9 @@ from routex_site.server.transport import Outflow
 if TYPE_CHECKING:
     from routex_site.server.tuned_daphne import TunedServer
 
+#: How late a limit may strike; a look costs only those that are overdue.
+LOOK_EVERY_S = 0.2
+
 
 class Channel(Outflow, HTTPChannel):
     """Twisted's HTTP/1.1 connection. Lines, headers, framing and every refusal of a malformed request stay Twisted's.
@@ -86,6 +89,10 @@ class Channel(Outflow, HTTPChannel):
                 return
         super().allHeadersReceived()
 
+    def checkPersistence(self, request: Request, version: bytes) -> bool:  # noqa: N802 Twisted's name
+        """Return whether the connection goes on after this request: not when the process ends."""
+        return not self.factory.is_closing and super().checkPersistence(request, version)
+
     def allContentReceived(self) -> None:  # noqa: N802 Twisted's name
         """Hand the request over; how long the answer takes is the application's business."""
         self._wait_within(None)
@@ -118,7 +125,7 @@ class Channel(Outflow, HTTPChannel):
     # Its end
 
     def close_when_done(self) -> None:
-        """Close now when nothing runs, else after the running request."""
+        """Close now when no request has begun, else after its answer."""
         if self.requests:
             self.persistent = False
         else:
@@ -150,6 +157,7 @@ class Factory(HTTPFactory):
         super().__init__(server)
         self.options = options
         self.channels: set[Channel] = set()
+        self.is_closing = False
         self.head_waits: Deadlines[Channel] = Deadlines(options.head_wait_s)
         self.body_waits: Deadlines[Channel] = Deadlines(options.body_wait_s)
         self.idle_waits: Deadlines[Channel] = Deadlines(options.idle_wait_s)
@@ -169,7 +177,13 @@ class Factory(HTTPFactory):
         for waits in (self.head_waits, self.body_waits, self.idle_waits):
             for channel in waits.take_overdue(now_s):
                 channel.timeoutConnection()
-        self._timer = self._call_later(1, self._close_overdue)
+        self._timer = self._call_later(LOOK_EVERY_S, self._close_overdue)
+
+    def close_when_done(self) -> None:
+        """Close every connection, now or after the answer to the request that has begun."""
+        self.is_closing = True
+        for channel in list(self.channels):
+            channel.close_when_done()
 
     def stop(self) -> None:
         """Stop looking at the clock."""

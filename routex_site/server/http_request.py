@@ -45,7 +45,7 @@ class Request(RunsApplication, WebRequest):
     content: BytesIO | None = None
     query_string = b""
 
-    #: The body is longer than the limit; what is kept of it ends one byte after the limit.
+    #: The body is longer than the limit. One that says so at once is not kept, any other up to a byte past the limit.
     is_too_large = False
     startedWriting: int  # noqa: N815 Twisted's name
     _discarded = 0
@@ -70,12 +70,16 @@ class Request(RunsApplication, WebRequest):
 
     def gotLength(self, length: int | None) -> None:  # noqa: N802 Twisted's name
         """Keep the body in memory: Twisted writes from 100 kB on, or an unknown length, to a temporary file."""
+        assert self.channel is not None
         self.content = BytesIO()
+        # What is refused anyway is thrown away as it comes: a client must not fill the memory by announcing too much.
+        self.is_too_large = length is not None and length > self.channel.factory.options.max_body_bytes
 
     def handleContentChunk(self, data: bytes) -> None:  # noqa: N802 Twisted's name
         """Keep up to one byte more than the limit, so that the application sees that there is more."""
         assert self.content is not None and self.channel is not None
-        room = self.channel.factory.options.max_body_bytes + 1 - self.content.tell()
+        limit = self.channel.factory.options.max_body_bytes
+        room = 0 if self.is_too_large else limit + 1 - self.content.tell()
         self.content.write(data if len(data) <= room else data[:room])
         if len(data) >= room:
             self.is_too_large = True
@@ -254,6 +258,7 @@ class Request(RunsApplication, WebRequest):
     def finish(self) -> None:
         """End the answer: Twisted goes on with the connection, the application's receive() returns."""
         TwistedRequest.finish(self)
+        self._unread = None  # an answer that needed no body: this object may live until the next garbage collection
         self._tell_over()
 
     def connectionLost(self, reason: Failure) -> None:  # noqa: N802 Twisted's name

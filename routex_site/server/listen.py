@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import errno
+import resource
 import socket
 
 from routex_site.server.options import BACKLOG, CannotStart
 
 #: A peer that takes nothing for this long is gone, however politely its kernel answers window probes.
 STALLED_READER_MS = 300_000
+#: A stream holds two sockets, the client's and the upstream's; many systems allow a process 1024 unless it asks.
+DESCRIPTORS = 65_536
 
 
 def bind(host: str, port: int, *, shared: bool = False) -> socket.socket:
@@ -90,6 +93,14 @@ def start_listening(sock: socket.socket) -> None:
     except OSError as error:
         host, port = sock.getsockname()[:2]
         raise _cannot_listen(host, port, error) from error
+
+
+def allow_many_sockets() -> None:
+    """Raise this process's limit on open files as far as the system allows, up to `DESCRIPTORS`."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = DESCRIPTORS if hard == resource.RLIM_INFINITY else min(DESCRIPTORS, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def _cannot_listen(host: str, port: int, error: OSError) -> CannotStart:

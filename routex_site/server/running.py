@@ -39,6 +39,7 @@ class RunsApplication:
 
     def _application_done(self, task: asyncio.Task[None]) -> None:
         self.server.tasks.discard(task)
+        self._task = None  # an exception's frames know this request: with its body, it would wait for the collector
         if self._overdue is not None:
             self._overdue.cancel()
         is_failed = task.cancelled() or task.exception() is not None

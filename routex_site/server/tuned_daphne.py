@@ -79,8 +79,7 @@ class TunedServer(Server):
 
     async def _finish_requests(self) -> None:
         """Close what waits, let what runs finish for a bounded time, then cancel."""
-        for channel in list(self.http_factory.channels):
-            channel.close_when_done()
+        self.http_factory.close_when_done()
         for websocket in list(self.websockets):
             websocket.close_going_away()
         patience_s = loop.time() + self.options.stop_wait_s

@@ -9,7 +9,7 @@ from urllib.parse import unquote
 from routing.engine.call import Call
 from routing.engine.errors import ModelNotFound
 from routing.engine.format import Format
-from routing.engine.formats import FORMATS
+from routing.engine.formats import DEFAULT, FORMATS
 from routing.engine.gateway import Gateway
 from routing.engine.pipeline import admit, authenticate
 
@@ -26,7 +26,7 @@ def format_of(headers: Mapping[bytes, bytes], path: str) -> Format:
     for name in FORMATS:
         if FORMATS[name].speaks(headers, path):
             return FORMATS[name]
-    return FORMATS["openai-chat"]
+    return FORMATS[DEFAULT]
 
 
 def closest_path(path: str, known: list[str]) -> str:

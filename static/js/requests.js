@@ -4,6 +4,8 @@ import { LiveFeed } from "./live.js";
 import { RowWriter, passes, toneOf } from "./rows.js";
 
 const MAX_ROWS = 500;
+// More rows at once than an eye can follow come without a fade, which would repaint hundreds of them each frame.
+const FADED_ROWS = 8;
 const SUMMARY_MS = 10000;
 const RELOAD_PAUSE_MS = 5000;
 
@@ -72,7 +74,7 @@ function flush() {
   for (const row of rows) {
     if (toneOf(row.outcome, row.status) === "bad") tally.errors += 1;
     const tr = writer.write(row);
-    tr.classList.add("is-new");
+    tr.classList.toggle("is-new", rows.length <= FADED_ROWS);
     body.insertBefore(tr, placeFor(row));
   }
   while (body.rows.length > MAX_ROWS) {

@@ -65,21 +65,37 @@ def make_record(tenant_id: str, number: int = 0, **given: object) -> RequestReco
     return RequestRecord(**(usual | given))  # type: ignore[arg-type]
 
 
-@pytest.fixture
-def stored(django_db_setup: None) -> Iterator[Callable[..., None]]:
-    """Write records as a gateway does; they are gone after the test."""
-    tenants: set[str] = set()
+class Stored:
+    """Writes records as a gateway does, and takes them away again."""
 
-    def write(*records: RequestRecord) -> None:
+    def __init__(self) -> None:
+        self.tenants: set[str] = set()
+
+    def __call__(self, *records: RequestRecord) -> None:
+        """Write records."""
+
         async def run() -> None:
             writer = RecordWriter(database_url())
             await writer.write(records)
             await writer.disconnect()
 
         asyncio.run(run())
-        tenants.update(record.tenant_id for record in records)
+        self.remember(*records)
 
-    yield write
-    with psycopg.connect(database_url(), autocommit=True) as connection:
-        connection.execute("SET ROLE routex_writer")
-        connection.execute("DELETE FROM analytics_requestrecord WHERE tenant_id = ANY(%s)", [list(tenants)])
+    def remember(self, *records: RequestRecord) -> None:
+        """Have the records of these tenants removed at the end."""
+        self.tenants.update(record.tenant_id for record in records)
+
+    def remove(self) -> None:
+        """Remove every record of the tenants that got some."""
+        with psycopg.connect(database_url(), autocommit=True) as connection:
+            connection.execute("SET ROLE routex_writer")
+            connection.execute("DELETE FROM analytics_requestrecord WHERE tenant_id = ANY(%s)", [list(self.tenants)])
+
+
+@pytest.fixture
+def stored(django_db_setup: None) -> Iterator[Stored]:
+    """Write records as a gateway does; they are gone after the test."""
+    records = Stored()
+    yield records
+    records.remove()

@@ -168,3 +168,19 @@ def test_an_account_that_is_switched_off_cannot_sign_in(cast, client):
     answer = client.post("/login/", {"login": GOOD["email"], "password": GOOD["password"]}, follow=True)
     assert "switched off" in answer.content.decode()
     assert "_auth_user_id" not in client.session
+
+
+def test_people_change_their_own_password(cast, client):
+    user = user_create(email="gina@example.com", password=PASSWORD)
+    sign_in(client, "gina@example.com", PASSWORD)
+    form = {"oldpassword": "wrong", "password1": "another long phrase", "password2": "another long phrase"}
+    assert "current password" in client.post("/preferences/password/", form).content.decode()
+    answer = client.post("/preferences/password/", form | {"oldpassword": PASSWORD}, follow=True)
+    assert answer.redirect_chain[-1][0] == "/preferences/"
+    assert "changed" in answer.content.decode()
+    user.refresh_from_db()
+    assert user.check_password("another long phrase")
+
+
+def test_changing_a_password_takes_a_sign_in(cast, client):
+    assert client.get("/preferences/password/").headers["Location"].startswith("/login/")

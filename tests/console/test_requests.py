@@ -16,6 +16,7 @@ from analytics.engine.record import AttemptRecord, Usage
 from channels_app.services import channel_create
 from routex_site.console.rows import duration_text, tone_of
 from tenants.context import tenant_scope
+from tenants.models import ConfigState
 from tests.console.conftest import make_record
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -140,6 +141,20 @@ def test_requests_of_another_tenant_are_not_there(cast, alice, at_console, store
     charlie = at_console(cast.charlie)
     assert "xrivalx" in charlie.get("/t/rival/requests/").content.decode()
     assert charlie.get(LIST).status_code == 404
+
+
+def test_a_configuration_that_cannot_be_used_is_said_on_every_page(cast, alice):
+    def note(failure: str) -> None:
+        with tenant_scope(cast.acme.id):
+            ConfigState.objects.filter(pk=cast.acme.id).update(failure=failure)
+
+    note("Channel main: no such provider.")
+    try:
+        for path in (LIST, "/t/acme/admin/"):
+            assert "Channel main: no such provider." in alice.get(path).content.decode()
+    finally:
+        note("")
+    assert "not in use" not in alice.get(LIST).content.decode()
 
 
 def test_the_list_keeps_within_its_budget_of_queries_and_bytes(cast, alice, stored):

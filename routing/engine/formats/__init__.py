@@ -15,3 +15,6 @@ FORMATS: Registry[Format] = Registry(
         "openai-responses": ".openai_responses:OpenAIResponses",
     },
 )
+
+#: What an error is told in when neither path nor headers say who asks: most clients speak it.
+DEFAULT = "openai-chat"

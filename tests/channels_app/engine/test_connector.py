@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import datetime
-import ipaddress
 import socket
-import ssl
 from collections.abc import Callable
-from pathlib import Path
 
+import psutil
 import pytest
 from aiohttp.abc import AbstractResolver, ResolveResult
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 
+from channels_app.engine.connector import is_of_this_machine
 from channels_app.engine.errors import UpstreamBlocked, UpstreamBroken, UpstreamRefused
+from channels_app.engine.network import parse_address
 from channels_app.engine.provider import UpstreamResponse
 from channels_app.engine.upstream import HttpUpstreams
 from tests.channels_app.engine.scripted_upstream import LOOPBACK, Exchange, Serve, ok, request_to
@@ -146,6 +142,12 @@ async def test_an_own_listener_on_another_machine_is_refused() -> None:
     await upstreams.aclose()
 
 
+async def test_addresses_of_this_machine_are_known() -> None:
+    ours = [item.address for items in psutil.net_if_addrs().values() for item in items if item.family == socket.AF_INET]
+    assert all(is_of_this_machine(parse_address(address)) for address in ["127.0.0.9", "::1", *ours])
+    assert not any(is_of_this_machine(parse_address(address)) for address in ["192.0.2.7", "2001:db8::7"])
+
+
 @pytest.mark.parametrize(
     "url",
     ["ftp://h/", "file:///etc/passwd", "h/v1", "http://", "//h/", "http://u:p@h/", "http://u@h/", "http://h:x/", ""],
@@ -197,66 +199,6 @@ async def test_an_unknown_name_says_so() -> None:
     with pytest.raises(UpstreamRefused, match="name was not found"):
         await fetch(upstreams, "http://nowhere/")
     await upstreams.aclose()
-
-
-def certificate(folder: Path, name: x509.GeneralName) -> tuple[ssl.SSLContext, ssl.SSLContext]:
-    """Return a server's context with a self-signed certificate for `name`, and a client's that trusts it."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "upstream")])
-    now = datetime.datetime.now(datetime.UTC)
-    day = datetime.timedelta(days=1)
-    signed = (
-        x509.CertificateBuilder(subject, subject, key.public_key(), x509.random_serial_number(), now - day, now + day)
-        .add_extension(x509.SubjectAlternativeName([name]), critical=False)
-        .sign(key, hashes.SHA256())
-    )
-    pem = folder / "certificate.pem"
-    private = key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
-    pem.write_bytes(signed.public_bytes(serialization.Encoding.PEM) + private)
-    server = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    server.load_cert_chain(pem)
-    return server, ssl.create_default_context(cafile=str(pem))
-
-
-LOCAL = x509.IPAddress(ipaddress.ip_address("127.0.0.1"))
-
-
-async def test_tls_to_a_trusted_upstream(serve: Serve, tmp_path: Path) -> None:
-    server, client = certificate(tmp_path, LOCAL)
-    upstream = await serve(ok, tls=server)
-    upstreams = HttpUpstreams(tls=client)
-    assert (await fetch(upstreams, upstream.url(scheme="https"))).status == 200
-    assert (await fetch(upstreams, upstream.url(scheme="https"))).connect_ms == 0
-    await upstreams.aclose()
-
-
-async def test_an_untrusted_certificate_is_refused(serve: Serve, upstreams: HttpUpstreams, tmp_path: Path) -> None:
-    upstream = await serve(ok, tls=certificate(tmp_path, LOCAL)[0])
-    with pytest.raises(UpstreamRefused, match=r"certificate was not accepted \(self"):
-        await fetch(upstreams, upstream.url(scheme="https"))
-
-
-async def test_a_certificate_of_another_name_is_refused(serve: Serve, tmp_path: Path) -> None:
-    server, client = certificate(tmp_path, x509.DNSName("elsewhere.example"))
-    upstream = await serve(ok, tls=server)
-    upstreams = HttpUpstreams(tls=client)
-    with pytest.raises(UpstreamRefused, match="not accepted") as caught:
-        await fetch(upstreams, upstream.url(scheme="https"))
-    assert "127.0.0.1" not in str(caught.value)
-    await upstreams.aclose()
-
-
-async def test_plain_text_where_tls_was_expected_is_refused(upstreams: HttpUpstreams) -> None:
-    async def plain(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
-        writer.close()
-
-    server = await asyncio.start_server(plain, "127.0.0.1", 0)
-    with pytest.raises(UpstreamRefused):
-        await fetch(upstreams, f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}/")
-    server.close()
 
 
 # Kept connections
@@ -372,8 +314,24 @@ async def test_beyond_the_bound_idle_pools_are_closed_and_busy_ones_kept(serve: 
     busy = await upstreams.send(request_to(upstream.url(), networks=("127.0.0.0/8", "10.0.0.0/32")))
     for last in range(1, 9):
         await fetch(upstreams, upstream.url(), networks=("127.0.0.0/8", f"10.0.0.{last}/32"))
-    assert upstreams.stats().pools == 3
+    stats = upstreams.stats()
+    assert (stats.in_flight, stats.pools) == (1, 3)
     may_end.set()
     assert [chunk async for chunk in busy.chunks] == []
     await busy.close()
+    await upstreams.aclose()
+
+
+async def test_a_request_is_served_though_every_pool_is_busy(serve: Serve) -> None:
+    async def answer(exchange: Exchange) -> None:
+        await exchange.start_chunks()
+        await exchange.gone()
+
+    upstream = await serve(answer)
+    upstreams = HttpUpstreams(max_pools=1)
+    grants = [("127.0.0.0/8", f"10.0.0.{number}/32") for number in range(3)]
+    busy = [await upstreams.send(request_to(upstream.url(), networks=networks)) for networks in grants]
+    assert [response.status for response in busy] == [200, 200, 200]
+    for response in busy:
+        await response.close()
     await upstreams.aclose()

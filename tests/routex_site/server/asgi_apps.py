@@ -6,6 +6,7 @@ import asyncio
 import gc
 import json
 import os
+import resource
 import socket
 from collections import Counter
 from pathlib import Path
@@ -70,6 +71,7 @@ def own_socket_options(client_port):
 async def process_state(scope, receive, send):
     nodelay = own_socket_options(scope["client"][1])
     state = {"pid": os.getpid(), "frozen": gc.get_freeze_count(), "threshold": gc.get_threshold(), "nodelay": nodelay}
+    state["descriptors"] = resource.getrlimit(resource.RLIMIT_NOFILE)
     await answer(send, state)
 
 
@@ -147,6 +149,13 @@ async def stream(scope, receive, send):
     except asyncio.CancelledError:
         note("cancelled")
         raise
+
+
+async def blocks(scope, receive, send):
+    """Send 500 blocks of 10 kB, each unlike the others."""
+    await begin(send)
+    for number in range(500):
+        await send({"type": "http.response.body", "body": b"%05d" % number * 2000, "more_body": number < 499})
 
 
 async def endless(scope, receive, send):
@@ -237,6 +246,7 @@ PATHS = {
     "/too-long": too_long,
     "/bad-header": bad_header,
     "/stream": stream,
+    "/blocks": blocks,
     "/endless": endless,
     "/wait": wait,
     "/stubborn": stubborn,

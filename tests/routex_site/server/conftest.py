@@ -5,13 +5,15 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import resource
 import signal
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -191,6 +193,11 @@ def await_open(process: subprocess.Popen[bytes], port: int, errors: Path) -> Non
     raise AssertionError("the server did not open its port")
 
 
+def few_descriptors() -> None:
+    """Start as on a system that allows a process 512 open files unless it asks."""
+    resource.setrlimit(resource.RLIMIT_NOFILE, (512, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+
+
 class Launcher:
     """Starts server processes and ends them all."""
 
@@ -214,6 +221,7 @@ class Launcher:
                 env=environment(ROUTEX_SERVER=kind, **env),
                 pass_fds=[listener.fileno()],
                 cwd=self.folder,
+                preexec_fn=few_descriptors,
                 stdout=file,
                 stderr=file,
             )
@@ -244,6 +252,25 @@ def launch(tmp_path: Path) -> Iterator[Launcher]:
     launcher.stop_all()
 
 
+@pytest.fixture
+def run_python() -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Run a Python process to its end, in the servers' environment."""
+
+    def run(*arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, *arguments]
+        return subprocess.run(command, env=environment(**env), capture_output=True, text=True, timeout=30)
+
+    return run
+
+
+@pytest.fixture
+def run_to_the_end(
+    run_python: Callable[..., subprocess.CompletedProcess[str]],
+) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Run a server that does not get far."""
+    return partial(run_python, "-m", "routex_site.server", "--app", "asgi_apps:application")
+
+
 @pytest.fixture(scope="session")
 def launch_for_all(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Launcher]:
     """Start servers that several tests use."""
@@ -260,8 +287,8 @@ def shared_servers(launch_for_all: Launcher) -> dict[str, RunningServer]:
 
 @pytest.fixture(scope="session")
 def hasty_servers(launch_for_all: Launcher) -> dict[str, RunningServer]:
-    """One server of each kind that waits for nothing long."""
-    bounds = {"head_wait_s": 0.3, "body_wait_s": 0.3, "idle_wait_s": 0.3, "leave_wait_s": 0.3}
+    """One server of each kind that waits for nothing long, but for a next request."""
+    bounds = {"head_wait_s": 0.3, "body_wait_s": 0.3, "leave_wait_s": 0.3}
     servers = {}
     for kind in ("daphne", "uvicorn"):
         sock = bind("127.0.0.1", 0)

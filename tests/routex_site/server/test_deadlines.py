@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 from routex_site.server.deadlines import Deadlines
 
 
@@ -51,10 +53,25 @@ def test_head_that_trickles_in_is_cut(hasty):
         assert not trickling
 
 
-def test_connection_that_keeps_still_is_closed(hasty):
-    with hasty.wire() as silent, hasty.wire() as served:
-        served.get("/hello").response()
-        assert silent.rest() == served.rest() == b""
+def test_connection_that_sends_nothing_is_closed(hasty):
+    with hasty.wire() as wire:
+        assert wire.rest() == b""
+
+
+def test_connection_without_another_request_is_closed(kind, launch):
+    server = launch(kind, {"idle_wait_s": 0.3})
+    with server.wire() as wire:
+        wire.get("/hello").response()
+        assert wire.rest() == b""
+
+
+def test_body_that_is_slow_but_keeps_coming_is_served(hasty_daphne):
+    with hasty_daphne.wire() as wire:
+        wire.send(b"POST /echo HTTP/1.1\r\nhost: test\r\ncontent-length: 14\r\n\r\n")
+        for _ in range(14):
+            time.sleep(0.07)
+            wire.send(b"x")
+        assert wire.response().json["length"] == 14
 
 
 def test_body_that_stops_is_cut(hasty_daphne):
@@ -65,4 +82,4 @@ def test_body_that_stops_is_cut(hasty_daphne):
 
 def test_stream_outlives_all_limits_on_requests(hasty):
     with hasty.wire() as wire:
-        assert wire.get("/stream?n=3&ms=500").response().body.endswith(b"event 2\n")
+        assert wire.get("/stream?n=3&ms=300").response().body.endswith(b"event 2\n")

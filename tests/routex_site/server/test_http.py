@@ -137,6 +137,12 @@ def test_head_in_one_piece_over_the_limit_is_refused(server):
         assert b" 400 " in wire.rest().partition(b"\r\n")[0]
 
 
+def test_single_header_over_the_limit_is_refused(server):
+    with server.wire() as wire:
+        wire.get("/hello", f"x-note: {'y' * 40_000}")
+        assert b" 400 " in wire.rest().partition(b"\r\n")[0]
+
+
 def test_endless_head_is_refused(server):
     with server.wire() as wire:
         wire.send(b"GET /hello HTTP/1.1\r\nx-note: ")

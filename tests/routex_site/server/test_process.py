@@ -4,19 +4,11 @@ from __future__ import annotations
 
 import socket
 import struct
-import subprocess
-import sys
 
 import pytest
-from conftest import environment
 
-from routex_site.server.listen import bind, bind_each
+from routex_site.server.listen import DESCRIPTORS, bind, bind_each
 from routex_site.server.options import BACKLOG
-
-
-def run_to_the_end(*arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "routex_site.server", "--app", "asgi_apps:application", *arguments]
-    return subprocess.run(command, env=environment(**env), capture_output=True, text=True, timeout=30)
 
 
 def test_life_of_a_server_is_silent_and_runs_the_applications_start_and_end(kind, launch, tmp_path):
@@ -30,7 +22,7 @@ def test_life_of_a_server_is_silent_and_runs_the_applications_start_and_end(kind
     assert server.errors.read_text() == ""
 
 
-def test_taken_port_ends_the_start(kind):
+def test_taken_port_ends_the_start(kind, run_to_the_end):
     with bind("127.0.0.1", 0) as taken:
         taken.listen()
         port = taken.getsockname()[1]
@@ -51,15 +43,22 @@ def test_taken_port_ends_the_start(kind):
         ({"ROUTEX_SERVER": "uvicorn"}, ("--app", "asgi_apps:no_such_name"), "no_such_name"),
     ],
 )
-def test_what_cannot_start_says_why_in_one_line(env, arguments, words):
+def test_what_cannot_start_says_why_in_one_line(run_to_the_end, env, arguments, words):
     ended = run_to_the_end(*arguments, **{"ROUTEX_PORT": "18999", **env})
     assert ended.returncode == 1
     assert words in ended.stderr
     assert len(ended.stderr.splitlines()) == 1
 
 
-@pytest.mark.parametrize(("fault", "words"), [("say", "the disk is full"), ("raise", "on purpose")])
-def test_failed_start_of_the_application_ends_the_process(kind, fault, words):
+@pytest.mark.parametrize(
+    ("kind", "fault", "words"),
+    [
+        ("daphne", "say", "the disk is full"),
+        ("uvicorn", "say", "the disk is full"),
+        ("uvicorn", "raise", "on purpose"),  # told by code that both share
+    ],
+)
+def test_failed_start_of_the_application_ends_the_process(run_to_the_end, kind, fault, words):
     with bind("127.0.0.1", 0) as sock:
         port = sock.getsockname()[1]
     ended = run_to_the_end(ROUTEX_SERVER=kind, ROUTEX_PORT=str(port), TEST_FAIL=f"{fault} in startup")
@@ -67,8 +66,8 @@ def test_failed_start_of_the_application_ends_the_process(kind, fault, words):
     assert words in ended.stderr.splitlines()[-1]
 
 
-def test_failed_end_of_the_application_is_told(kind, launch):
-    server = launch(kind, TEST_FAIL="say in shutdown")
+def test_failed_end_of_the_application_is_told(launch):
+    server = launch("uvicorn", TEST_FAIL="say in shutdown")
     assert server.stop() == 0
     assert "the disk is full" in server.errors.read_text()
 
@@ -99,6 +98,19 @@ def test_stream_that_goes_on_is_cancelled_when_the_wait_is_over(kind, launch, tm
     assert (tmp_path / "notes").read_text() == "startup\ncancelled\nshutdown\n"
 
 
+def test_request_that_has_begun_at_the_end_is_answered_and_its_connection_closed(launch):
+    server = launch("daphne", {"stop_wait_s": 25})
+    idle = server.wire()
+    with server.wire() as wire:
+        wire.send(b"GET /hello HTTP/1.1\r\n")
+        server.ask("/stats")  # the line is read by now
+        server.process.terminate()
+        assert idle.rest() == b""
+        response = wire.send(b"host: test\r\n\r\n").response()
+        assert (response.status, response.headers["connection"]) == (200, "close")
+    assert server.process.wait(15) == 0
+
+
 def test_second_signal_ends_the_wait(kind, launch, tmp_path):
     server = launch(kind, {"stop_wait_s": 25}, TEST_NOTES=str(tmp_path / "notes"))
     idle = server.wire()
@@ -125,9 +137,14 @@ def test_sockets_send_without_delay_and_the_collector_leaves_the_start_alone(ser
     assert state["threshold"][0] == 10_000
 
 
-def test_two_processes_share_a_port(kind, launch):
+def test_process_allows_itself_many_sockets(server):
+    soft, hard = server.ask("/process")["descriptors"]
+    assert soft == min(DESCRIPTORS, hard)
+
+
+def test_processes_share_a_port(launch):
     first, second = bind_each("127.0.0.1", 0, 2)
-    servers = [launch(kind, sock=first), launch(kind, sock=second)]
+    servers = [launch("daphne", sock=first), launch("uvicorn", sock=second)]
     pids = {servers[0].ask("/process")["pid"] for _ in range(60)}
     assert pids == {server.process.pid for server in servers}
 
@@ -139,10 +156,10 @@ def test_shared_port_taken_by_another_program_is_noticed():
             bind_each("127.0.0.1", taken.getsockname()[1], 2)
 
 
-def test_servers_import_no_django():
+def test_servers_import_no_django(run_python):
     code = (
         "import sys, routex_site.server.__main__, routex_site.server.tuned_daphne, routex_site.server.tuned_uvicorn;"
         "print(sorted(name for name in sys.modules if name.split('.')[0] in {'django', 'channels'}))"
     )
-    ended = subprocess.run([sys.executable, "-c", code], env=environment(), capture_output=True, text=True, timeout=30)
+    ended = run_python("-c", code)
     assert ended.stdout == "[]\n", ended.stderr

@@ -34,6 +34,11 @@ def test_each_event_is_sent_at_once(server):
         assert wire.until(b"event 0\n")
 
 
+def test_slow_reader_gets_every_byte_in_order(server):
+    with server.wire(receive_buffer=4096) as wire:
+        assert wire.get("/blocks").response().body == b"".join(b"%05d" % number * 2000 for number in range(500))
+
+
 def test_reader_that_stops_holds_the_application_back(server):
     with server.wire() as wire:  # what the first stream loads is not the reader's
         wire.get("/endless").until(b"x" * 16384)
