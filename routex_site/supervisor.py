@@ -227,7 +227,9 @@ class Supervisor:
         finally:
             stop(process, grace_s=step.grace_s, hurried=self.is_hurried)
         if process.returncode != 0:
-            raise StartError(f"The step {step.name} {describe_end(process.returncode)}.{last_words(log)}")
+            raise StartError(
+                refusal(log) or f"The step {step.name} {describe_end(process.returncode)}.{last_words(log)}"
+            )
         return printed.decode(errors="replace")
 
     def wait_for_output(self, process: subprocess.Popen[bytes]) -> bytes:
@@ -343,6 +345,12 @@ class Supervisor:
 def ended(process: Process | None) -> str:
     """Return how a child ended, in words."""
     return describe_end(returncode(process) if process else None)
+
+
+def refusal(log: Path) -> str:
+    """Return the sentence with which a step of ours refused, the last thing in its log, or an empty string."""
+    _, mark, words = f"\n{tail(log, lines=100)}".rpartition("\nroutex: ")
+    return words if mark else ""
 
 
 def last_words(log: Path) -> str:

@@ -7,7 +7,7 @@ os.environ |= {
     "DJANGO_SETTINGS_MODULE": "routex_site.settings.base",
     "DATABASE_URL": "postgresql://nobody@127.0.0.1:1/none",
     "ROUTEX_SECRET_KEY": "check",
-    "ROUTEX_ENCRYPTION_KEYS": "check",
+    "ROUTEX_ENCRYPTION_KEYS": "k" * 43 + "=",
 }
 sys.path.insert(0, ".")
 

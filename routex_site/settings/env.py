@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import binascii
 import ipaddress
 import os
 from collections.abc import Iterable, Mapping
@@ -188,6 +190,12 @@ def read_environment(environ: Mapping[str, str] | None = None) -> Environment:
     )
     if bool(settings.admin_email) != bool(settings.admin_password):
         raise BadSetting("ROUTEX_ADMIN_EMAIL and ROUTEX_ADMIN_PASSWORD go together; one of them is missing.")
+    for place, key in enumerate(settings.encryption_keys, start=1):
+        if not _is_fernet_key(key):
+            raise BadSetting(  # the key itself is never shown
+                f"Key {place} of ROUTEX_ENCRYPTION_KEYS is not a Fernet key: "
+                "32 bytes in URL-safe base 64, which are 44 characters."
+            )
     made_here = settings.is_embedded_database and not on_platform
     for name, value in (
         ("ROUTEX_SECRET_KEY", settings.secret_key),
@@ -196,3 +204,10 @@ def read_environment(environ: Mapping[str, str] | None = None) -> Environment:
         if not value and not made_here:
             raise BadSetting(f"{name} is not set. Only the embedded default makes it by itself; set it or {name}_FILE.")
     return settings
+
+
+def _is_fernet_key(key: str) -> bool:
+    try:
+        return len(base64.urlsafe_b64decode(key)) == 32
+    except (binascii.Error, ValueError):
+        return False

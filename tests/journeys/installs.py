@@ -18,14 +18,14 @@ import httpx
 import psutil
 import psycopg
 
-from routex_site.embedded import postgres, valkey
+from routex_site.embedded import postgres
 from routex_site.embedded.data_folder import RUN_MARK
+from tests.journeys.processes import ROOT, SERVER
 
-ROOT = Path(__file__).parents[2]
 #: How long anything that must come may take on a busy machine; nothing is timed, only waited for.
 WAIT_S = 40.0
 #: What `up` takes over from the environment of the tests; no variable of theirs may reach it.
-KNOWN = ("PATH", "HOME", "LANG", "TMPDIR", "LD_LIBRARY_PATH", "ROUTEX_SERVER")
+KNOWN = ("PATH", "HOME", "LANG", "TMPDIR", "LD_LIBRARY_PATH")
 
 T = TypeVar("T")
 
@@ -65,6 +65,7 @@ class Install:
             "ROUTEX_DATA_DIR": str(self.data_dir),
             "ROUTEX_PORT": str(self.port),
             "ROUTEX_CONFIG": str(config),
+            "ROUTEX_SERVER": SERVER,
         }
         with self.said_path.open("wb") as said:
             self.process = subprocess.Popen(
@@ -147,13 +148,6 @@ class Install:
             connection.execute("SELECT set_config('app.tenant', '*', false)")
             cursor = connection.execute(query.encode(), tuple(parameters))
             return cursor.fetchall() if cursor.description else []
-
-    def broker_url(self) -> str:
-        """Where the embedded Valkey listens."""
-        server = valkey.running(self.data_dir)
-        if server is None:
-            raise ConnectionRefusedError
-        return server.url
 
     def end(self, number: signal.Signals = signal.SIGTERM) -> int:
         """Ask `up` to stop and return its exit code."""

@@ -8,10 +8,9 @@ from __future__ import annotations
 import itertools
 import os
 import random
+import secrets
 import shutil
 import signal
-import subprocess
-import sys
 import threading
 import time
 from collections import Counter
@@ -25,7 +24,8 @@ import pytest
 
 from routex_site.embedded.process import has_ended
 from tenants.engine import keys
-from tests.journeys.installs import ROOT, Install, soon
+from tests.journeys.installs import Install, soon
+from tests.journeys.processes import Upstream
 from tests.routex_site.processes import new_folder
 
 #: A killed web process may lose what it accepted this long before; the promise.
@@ -75,6 +75,8 @@ class Load:
 
     url: str
     key: str
+    #: Begins the text of each call, by which the upstream's side is found again.
+    name: str = field(default_factory=lambda: secrets.token_hex(4))
     calls: list[Call] = field(default_factory=list)
     is_over: threading.Event = field(default_factory=threading.Event)
     threads: list[threading.Thread] = field(default_factory=list)
@@ -104,7 +106,7 @@ class Load:
             for turn in itertools.count(client):
                 if self.is_over.is_set():
                     return
-                call = Call(f"marker-{next(numbers)}", time.time())
+                call = Call(f"{self.name}-{next(numbers)}", time.time())
                 try:
                     self._stream(http, call) if turn % 2 else self._whole(http, call)
                 except httpx.TimeoutException as error:
@@ -116,7 +118,7 @@ class Load:
                 time.sleep(PAUSE_S)
 
     def _whole(self, http: httpx.Client, call: Call) -> None:
-        answer = http.post("/v1/chat/completions", json=_body("load-whole", call.marker))
+        answer = http.post("/v1/chat/completions", json=_body("chaos-whole", call.marker))
         call.request_id = answer.headers.get("x-request-id", "")
         if answer.status_code == 200:
             assert answer.json()["choices"][0]["message"]["content"] == call.marker
@@ -126,7 +128,7 @@ class Load:
 
     def _stream(self, http: httpx.Client, call: Call) -> None:
         text = " ".join([call.marker] + ["word"] * STREAMED_WORDS)
-        body = _body("load-streamed+slow", text) | {"stream": True}
+        body = _body("chaos-streamed+slow", text) | {"stream": True}
         with http.stream("POST", "/v1/chat/completions", json=body) as answer:
             call.request_id = answer.headers.get("x-request-id", "")
             read = answer.read()
@@ -156,24 +158,6 @@ def _refused(answer: httpx.Response) -> tuple[End, str]:
 
 
 @pytest.fixture
-def upstream() -> Iterator[httpx.Client]:
-    """A client of a fake upstream of its own."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "tests.upstream"], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE
-    )
-    assert process.stdout and process.stdin
-    with httpx.Client(base_url=f"http://127.0.0.1:{int(process.stdout.readline())}", trust_env=False) as client:
-        yield client
-    process.stdin.close()
-    process.stdout.close()
-    try:
-        process.wait(5)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
-
-
-@pytest.fixture
 def folder() -> Iterator[Path]:
     """A folder that PostgreSQL may use."""
     path = new_folder()
@@ -188,14 +172,14 @@ def key() -> str:
 
 
 @pytest.fixture
-def install(folder: Path, upstream: httpx.Client, key: str) -> Iterator[Install]:
+def install(folder: Path, upstream: Upstream, key: str) -> Iterator[Install]:
     """An install with one tenant, whose channel leads to the fake upstream."""
     channel = {
         "slug": "fake",
         "provider": "openai",
-        "base_url": str(upstream.base_url.join("/v1")),
+        "base_url": f"{upstream.url}/v1",
         "credentials": [{"slug": "main", "api_key": "sk-chaos"}],
-        "models": ["load-*"],
+        "models": ["chaos-*"],
     }
     tenant = {
         "slug": TENANT,
@@ -223,7 +207,7 @@ def kill(install: Install, name: str) -> None:
 def a_change_goes_live(install: Install, key: str, name: str) -> None:
     """A change through the management API is taken at once, since every server is back, and reaches the gateway."""
     model = f"change-{name}"
-    install.api("PATCH", "/api/channels/fake", {"models": ["load-*", model]})
+    install.api("PATCH", "/api/channels/fake", {"models": ["chaos-*", model]})
 
     def is_served() -> bool:
         headers = {"authorization": f"Bearer {key}"}
@@ -274,7 +258,7 @@ def judge_records(install: Install, calls: list[Call], outages: list[Outage], fi
         return not records["waiting"] and not records["spill_bytes"] and not records["dropped"]
 
     soon(is_written, "all records are written")
-    rows = install.rows("SELECT id, outcome FROM analytics_requestrecord WHERE asked_model LIKE 'load-%%'")
+    rows = install.rows("SELECT id, outcome FROM analytics_requestrecord WHERE asked_model LIKE 'chaos-%%'")
     count = Counter(row[0] for row in rows)
     assert [name for name, times in count.items() if times > 1] == []
     excused = {call.marker for call in calls if any(out.may_lose(call) for out in outages)}
@@ -289,7 +273,7 @@ def judge_records(install: Install, calls: list[Call], outages: list[Outage], fi
     assert len(rows) <= len(calls)
 
 
-def survive(install: Install, upstream: httpx.Client, key: str, victims: list[str]) -> None:
+def survive(install: Install, upstream: Upstream, key: str, victims: list[str]) -> None:
     """Put the install under load, kill, judge, and stop it."""
     the_worker_works(install, "nothing")
     marked = len(install.marked())
@@ -300,8 +284,8 @@ def survive(install: Install, upstream: httpx.Client, key: str, victims: list[st
     finally:
         load.finish()
     judge_calls(load.calls, outages)
-    seen = upstream.get("/__seen").json()
-    finished = {_marker(line) for line in seen if line["model"].startswith("load-") and line.get("finished")}
+    seen = [line for line in upstream.seen_all() if line["model"].startswith("chaos-") and line.get("finished")]
+    finished = {marker for line in seen if (marker := _marker(line)).startswith(load.name)}
     judge_records(install, load.calls, outages, finished)
     family = install.family()
     assert len(install.marked()) == marked, "a process of a killed one still runs"

@@ -19,7 +19,7 @@ from routex_site.embedded.secrets import (
     secrets_complete,
     write_private,
 )
-from routex_site.settings.env import read_environment
+from routex_site.settings.env import BadSetting, read_environment
 
 
 def complete(folder: Path, *, has_database: bool = False, **environ: str) -> Secrets:
@@ -56,7 +56,15 @@ def test_lost_encryption_key_is_not_replaced_beside_a_database(tmp_path: Path) -
     with pytest.raises(StartError, match=r"encryption-keys is missing, .* set ROUTEX_ENCRYPTION_KEYS"):
         complete(tmp_path, has_database=True)
     assert not (tmp_path / ENCRYPTION_KEYS).exists()
-    assert complete(tmp_path, has_database=True, ROUTEX_ENCRYPTION_KEYS="given").encryption_keys == ("given",)
+    key = Fernet.generate_key().decode()
+    assert complete(tmp_path, has_database=True, ROUTEX_ENCRYPTION_KEYS=key).encryption_keys == (key,)
+
+
+def test_encryption_key_of_the_wrong_kind_is_refused_without_showing_it(tmp_path: Path) -> None:
+    keys = f"{Fernet.generate_key().decode()},correct-horse-battery"
+    with pytest.raises(BadSetting, match="Key 2 of ROUTEX_ENCRYPTION_KEYS is not a Fernet key") as refused:
+        complete(tmp_path, ROUTEX_ENCRYPTION_KEYS=keys)
+    assert "horse" not in str(refused.value)
 
 
 def test_restored_secret_that_others_may_read_is_closed(tmp_path: Path) -> None:

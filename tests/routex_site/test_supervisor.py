@@ -234,6 +234,14 @@ def test_failed_prepare_step_ends_the_start(start_up: Callable[..., Up]) -> None
     assert "column missing" in up.said
 
 
+def test_refusal_of_the_prepare_step_is_told_in_its_own_words(start_up: Callable[..., Up]) -> None:
+    words = "chatter\\nroutex: The door is locked.\\n  Find the key."
+    prepare = {"name": "migrate", "argv": ["-c", f"import sys; sys.exit('{words}')"]}
+    up = start_up({"children": [SLEEPER], "prepare": prepare}, **ELSEWHERE)
+    assert up.process.wait(timeout=20) == 1
+    assert up.said.strip() == "routex: The door is locked.\n  Find the key."
+
+
 def test_ctrl_c_during_the_prepare_step_stops_it(start_up: Callable[..., Up]) -> None:
     prepare = {
         "name": "migrate",
