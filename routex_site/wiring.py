@@ -23,6 +23,8 @@ logger = logging.getLogger("routex.wiring")
 
 #: How long requests may finish after the process was told to stop.
 DRAIN_S = 30.0
+#: How long the start waits for the key directory.
+START_PATIENCE_S = 5.0
 
 
 @dataclass(slots=True)
@@ -42,6 +44,8 @@ class Process:
         """Start everything that works beside the requests; runs on the server's loop before it listens."""
         self.source.start()
         await self.sink.start()
+        # So that the first request after a restart is known; without a database it listens all the same and says why.
+        await self.source.wait_ready(START_PATIENCE_S)
 
     async def stop(self) -> None:
         """Refuse new requests, let running ones finish, and write what they left behind."""

@@ -18,8 +18,10 @@ from tenants.engine.principal import Principal
 class Configuration(Protocol):
     """Where principals and snapshots come from; `routing.engine.source` implements it over PostgreSQL."""
 
-    #: The key directory is here; before that nobody can be known.
-    is_ready: bool
+    @property
+    def is_ready(self) -> bool:
+        """Whether the key directory is here; before that nobody can be known."""
+        ...
 
     def principal(self, digest: bytes) -> Principal | None:
         """Return the principal of a key's digest, or None when there is no such key."""

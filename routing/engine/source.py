@@ -55,7 +55,7 @@ class SnapshotSource:
         self._query: psycopg.AsyncConnection[Row] | None = None
         self._query_lock = asyncio.Lock()
         self._task: asyncio.Task[None] | None = None
-        self.is_ready = False
+        self._ready = asyncio.Event()
         self.is_connected = False
         self.reconciled_at_s = 0.0
 
@@ -82,6 +82,18 @@ class SnapshotSource:
             return None
 
     # --- what happens beside them ------------------------------------------------------------------------------
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether the key directory has been read; before that nobody can be known."""
+        return self._ready.is_set()
+
+    async def wait_ready(self, limit_s: float) -> bool:
+        """Wait until the key directory has been read, and return whether it was within the limit."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(limit_s):
+                await self._ready.wait()
+        return self.is_ready
 
     @property
     def key_count(self) -> int:
@@ -148,7 +160,8 @@ class SnapshotSource:
             for tenant_id, version in await self._fetch(_VERSIONS_SQL, (loaded,)):
                 if version > self._snapshots[tenant_id].document.version:
                     await self._load(tenant_id)
-        self.is_connected = self.is_ready = True
+        self.is_connected = True
+        self._ready.set()
         self.reconciled_at_s = time.monotonic()
 
     async def _read_keys(self) -> None:
