@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 .DEFAULT_GOAL := help
 
-.PHONY: help setup setup-dev browser run test test-uvicorn soak check format lock bench bench-peers clean
+.PHONY: help setup setup-dev browser run test test-uvicorn soak chaos check format lock bench bench-peers clean
 
 help: ## Show this help
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -55,13 +55,16 @@ check: setup-dev ## Linters, types, import contracts, missing migrations, stale 
 	@$(BIN)/ruff format --check -q .
 	@$(BIN)/lint-imports --no-logo
 	@$(BIN)/mypy .
-	@$(BIN)/codespell --skip '*.lock,./data,./static/vendor,./requirements*.txt,./.venv,./.git' --ignore-words-list 'ans,fo,hel,te,ue,crd'
+	@$(BIN)/codespell --skip '*.lock,./data,./static/vendor,./requirements*.txt,./.venv,./.git' --ignore-words-list 'ans,fo,hel,te,ue,crd,chanels,nmae'
 	@$(BIN)/python tests/missing_migrations.py
 	@$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec docker-compose.yml
 	@$(BIN)/python tests/sizes.py
 
 format: setup-dev ## Format the code
 	@$(BIN)/ruff check --fix -q . ; $(BIN)/ruff format -q .
+
+chaos: setup-dev ## Kill every process of an install again and again under load (2 minutes)
+	@$(BIN)/python -m pytest -m slow -s tests/journeys/test_survives_kills.py
 
 bench: setup-dev ## Measure the gateway against going direct, and against peers that are installed
 	@$(BIN)/python -m bench

@@ -37,6 +37,15 @@ def _test_database(url: str) -> str:
     return test_url
 
 
+def _allow_databases(folder: Path, url: str) -> None:
+    """Let the application's role make databases: some tests start from an empty one."""
+    password = (folder / "postgres" / "superuser-password").read_text().strip()
+    parts = urlsplit(url)
+    admin_url = f"postgresql://{postgres.SUPERUSER}:{password}@{parts.hostname}:{parts.port}{parts.path}"
+    with psycopg.connect(admin_url, autocommit=True) as connection:
+        connection.execute("ALTER ROLE routex_app CREATEDB")
+
+
 def _start() -> None:
     folder = Path(tempfile.mkdtemp(prefix="routex-tests-"))
     _stop.append(lambda: shutil.rmtree(folder, ignore_errors=True))
@@ -49,6 +58,7 @@ def _start() -> None:
         database = postgres.start(folder)
         _stop.append(database.stop)
         os.environ["DATABASE_URL"] = database.url
+        _allow_databases(folder, database.url)
     if not os.environ.get("REDIS_URL"):
         cache = valkey.start(folder)
         _stop.append(cache.stop)

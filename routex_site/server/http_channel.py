@@ -20,6 +20,9 @@ from routex_site.server.transport import Outflow
 if TYPE_CHECKING:
     from routex_site.server.tuned_daphne import TunedServer
 
+#: How late a limit may strike; a look costs only those that are overdue.
+LOOK_EVERY_S = 0.2
+
 
 class Channel(Outflow, HTTPChannel):
     """Twisted's HTTP/1.1 connection. Lines, headers, framing and every refusal of a malformed request stay Twisted's.
@@ -174,7 +177,7 @@ class Factory(HTTPFactory):
         for waits in (self.head_waits, self.body_waits, self.idle_waits):
             for channel in waits.take_overdue(now_s):
                 channel.timeoutConnection()
-        self._timer = self._call_later(1, self._close_overdue)
+        self._timer = self._call_later(LOOK_EVERY_S, self._close_overdue)
 
     def close_when_done(self) -> None:
         """Close every connection, now or after the answer to the request that has begun."""

@@ -79,6 +79,8 @@ DATABASES = {
         "PORT": str(_database.port or 5432),
         # Per-request threads strand persistent connections under ASGI; a pool with CONN_MAX_AGE 0 does not (ADR 0002).
         "CONN_MAX_AGE": 0,
+        # An empty query before each use: after a restart of PostgreSQL the pool is full of dead connections.
+        "CONN_HEALTH_CHECKS": True,
         "OPTIONS": {"pool": {"min_size": 0, "max_size": 16, "timeout": 10}},
     }
 }

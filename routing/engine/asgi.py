@@ -10,7 +10,14 @@ from urllib.parse import parse_qsl
 
 from routing.engine import listing
 from routing.engine.call import Call
-from routing.engine.errors import GatewayError, MethodNotAllowed, RequestTooLarge, Unavailable, UnknownRoute
+from routing.engine.errors import (
+    GatewayError,
+    MethodNotAllowed,
+    RequestTimedOut,
+    RequestTooLarge,
+    Unavailable,
+    UnknownRoute,
+)
 from routing.engine.format import Format, Route
 from routing.engine.formats import FORMATS
 from routing.engine.gateway import Gateway
@@ -28,6 +35,10 @@ logger = logging.getLogger("routex.gateway")
 PREFIXES = ("/v1/", "/v1beta/")
 #: What a request that no answer reached is recorded as (nginx's convention).
 CLIENT_CLOSED_REQUEST = 499
+
+
+#: How long a client may pause while it sends its body.
+BODY_SILENCE_S = 60.0
 
 
 class ClientGone(Exception):
@@ -168,6 +179,7 @@ class Exchange:
 
         Raises:
             RequestTooLarge: it passes the limit; nothing beyond the limit is kept.
+            RequestTimedOut: the client stopped sending in the middle.
             ClientGone: the client left while sending.
         """
         declared = self._call.headers.get(b"content-length", b"")
@@ -176,7 +188,13 @@ class Exchange:
         parts: list[bytes] = []
         size = 0
         while True:
-            message = await self._receive()
+            try:
+                async with asyncio.timeout(BODY_SILENCE_S):
+                    message = await self._receive()
+            except TimeoutError:
+                raise RequestTimedOut(
+                    f"Nothing more of the body came for {BODY_SILENCE_S:.0f} s, after {size} bytes. Send it again."
+                ) from None
             if message["type"] == "http.disconnect":
                 raise ClientGone
             part = message.get("body", b"")

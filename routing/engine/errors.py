@@ -4,6 +4,7 @@ GatewayError                     500 internal_error
 ├── Unauthenticated              401 missing_api_key, invalid_api_key, malformed_api_key, foreign_api_key, …
 ├── Forbidden                    403 model_not_allowed, tenant_suspended
 ├── BadRequest                   400 invalid_json, invalid_value, wrong_endpoint
+├── RequestTimedOut              408 request_timeout
 ├── RequestTooLarge              413 request_too_large
 ├── ModelNotFound                404 model_not_found
 ├── UnknownRoute                 404 unknown_route
@@ -91,6 +92,12 @@ class BadRequest(GatewayError):
     """The request itself is wrong; the same request will be wrong again."""
 
     status, code, kind, should_retry = 400, "invalid_value", "invalid_request", False
+
+
+class RequestTimedOut(GatewayError):
+    """The client stopped sending before its request was whole."""
+
+    status, code, kind = 408, "request_timeout", "timeout"
 
 
 class RequestTooLarge(GatewayError):

@@ -184,16 +184,23 @@ class SnapshotSource:
         return snapshot
 
     async def _fetch(self, statement: str, params: tuple[Any, ...] = ()) -> list[Row]:
-        """Run one statement on the query connection; a broken connection is dropped and the next call opens another."""
+        """Run one statement on the query connection; one that broke while it lay idle is replaced at once."""
         async with self._query_lock:
-            if self._query is None or self._query.closed:
-                self._query = await self._connect()
-            try:
-                cursor = await self._query.execute(statement.encode(), params)
-                return await cursor.fetchall()
-            except (psycopg.OperationalError, OSError, asyncio.CancelledError):
-                await self._query.close()
-                raise
+            if self._query is not None and not self._query.closed:
+                with contextlib.suppress(psycopg.OperationalError, OSError):
+                    return await self._fetch_on(self._query, statement, params)
+            self._query = await self._connect()
+            return await self._fetch_on(self._query, statement, params)
+
+    async def _fetch_on(
+        self, connection: psycopg.AsyncConnection[Row], statement: str, params: tuple[Any, ...]
+    ) -> list[Row]:
+        try:
+            cursor = await connection.execute(statement.encode(), params)
+            return await cursor.fetchall()
+        except (psycopg.OperationalError, OSError, asyncio.CancelledError):
+            await connection.close()
+            raise
 
     async def _connect(self) -> psycopg.AsyncConnection[Row]:
         connection = await psycopg.AsyncConnection.connect(

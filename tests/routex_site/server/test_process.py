@@ -50,7 +50,14 @@ def test_what_cannot_start_says_why_in_one_line(run_to_the_end, env, arguments, 
     assert len(ended.stderr.splitlines()) == 1
 
 
-@pytest.mark.parametrize(("fault", "words"), [("say", "the disk is full"), ("raise", "on purpose")])
+@pytest.mark.parametrize(
+    ("kind", "fault", "words"),
+    [
+        ("daphne", "say", "the disk is full"),
+        ("uvicorn", "say", "the disk is full"),
+        ("uvicorn", "raise", "on purpose"),  # told by code that both share
+    ],
+)
 def test_failed_start_of_the_application_ends_the_process(run_to_the_end, kind, fault, words):
     with bind("127.0.0.1", 0) as sock:
         port = sock.getsockname()[1]
@@ -59,8 +66,8 @@ def test_failed_start_of_the_application_ends_the_process(run_to_the_end, kind, 
     assert words in ended.stderr.splitlines()[-1]
 
 
-def test_failed_end_of_the_application_is_told(kind, launch):
-    server = launch(kind, TEST_FAIL="say in shutdown")
+def test_failed_end_of_the_application_is_told(launch):
+    server = launch("uvicorn", TEST_FAIL="say in shutdown")
     assert server.stop() == 0
     assert "the disk is full" in server.errors.read_text()
 
@@ -135,9 +142,9 @@ def test_process_allows_itself_many_sockets(server):
     assert soft == min(DESCRIPTORS, hard)
 
 
-def test_two_processes_share_a_port(kind, launch):
+def test_processes_share_a_port(launch):
     first, second = bind_each("127.0.0.1", 0, 2)
-    servers = [launch(kind, sock=first), launch(kind, sock=second)]
+    servers = [launch("daphne", sock=first), launch("uvicorn", sock=second)]
     pids = {servers[0].ask("/process")["pid"] for _ in range(60)}
     assert pids == {server.process.pid for server in servers}
 

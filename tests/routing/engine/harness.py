@@ -179,6 +179,7 @@ class Harness:
         headers: dict[str, str] | None = None,
         query: str = "",
         on_write: Any = None,
+        is_body_whole: bool = True,
         **fields: Any,
     ) -> Answer:
         if body is None:
@@ -193,7 +194,7 @@ class Harness:
             "headers": [(name.encode(), value.encode()) for name, value in sent.items() if value],
             "client": ("127.0.0.1", 1),
         }
-        messages = [{"type": "http.request", "body": raw, "more_body": False}]
+        messages = [{"type": "http.request", "body": raw, "more_body": not is_body_whole}]
         answer = Answer()
 
         async def receive() -> dict[str, Any]:

@@ -388,6 +388,12 @@ async def test_a_body_over_the_limit_is_refused_unread():
     assert answer.status == 413 and answer.json["error"]["code"] == "request_too_large"
 
 
+async def test_a_client_that_stops_sending_is_not_waited_for(monkeypatch):
+    monkeypatch.setattr("routing.engine.asgi.BODY_SILENCE_S", 0.0)
+    answer = await Harness().ask(is_body_whole=False)
+    assert answer.status == 408 and answer.json["error"]["code"] == "request_timeout"
+
+
 async def test_a_syntax_error_is_quoted_to_the_caller_and_kept_out_of_the_record():
     harness = Harness()
     answer = await harness.ask(b'{"model": "m", "secret words"}')
