@@ -19,7 +19,7 @@ from channels_app.engine.errors import (
 from channels_app.engine.provider import Headers, UpstreamRequest, UpstreamResponse
 from routing.engine.breaker import ChannelState
 from routing.engine.call import Call
-from routing.engine.errors import GatewayError, Overloaded, RateLimited, UpstreamFailed, UpstreamTimedOut
+from routing.engine.errors import GatewayError, NoChannel, Overloaded, RateLimited, UpstreamFailed, UpstreamTimedOut
 from routing.engine.format import Answer, Asked, StreamReader
 from routing.engine.gateway import Gateway
 from routing.engine.snapshot import Candidate, Credential, PolicySpec, Snapshot
@@ -76,6 +76,7 @@ class Attempt:
         self.tries = 0
         self.faults: list[Fault] = []
         self.waits_s: list[float] = []
+        self.without_credential: list[str] = []
 
     async def run(self, groups: list[list[Candidate]]) -> Committed:
         """Try each group (a model, then its fallbacks) in the strategy's order, in rounds, within the budget.
@@ -102,6 +103,9 @@ class Attempt:
         """Try one channel with its credentials; None when the next candidate should be tried."""
         state = self.gateway.states.of(self.snapshot.document.tenant_id, candidate.channel)
         now_s = self.gateway.clock()
+        if candidate.channel.lacks_credential:
+            self._without_credential(candidate)
+            return None
         credentials = state.rested(candidate.channel.credentials, now_s)
         if candidate.channel.credentials and not credentials:
             self._passed_over(candidate, state, "cooling_down", "every credential is resting")
@@ -272,6 +276,14 @@ class Attempt:
             )
         )
 
+    def _without_credential(self, candidate: Candidate) -> None:
+        slug = candidate.channel.spec.slug
+        self.without_credential.append(slug)
+        detail = "the channel has no credential"
+        self.call.attempts.append(
+            AttemptRecord(channel=slug, model=candidate.upstream_model, reason="no_credential", detail=detail)
+        )
+
     def _may_go_round(self) -> bool:
         """Whether another round over the same candidates may help: budget left and a passing fault seen last."""
         if self.tries >= self.policy.attempts or not self.faults:
@@ -284,8 +296,11 @@ class Attempt:
     def _final_error(self) -> GatewayError:
         """Return what the client is told: an upstream's own class where it has one (decisions 16)."""
         model = self.asked.model
+        if not self.faults and not self.waits_s:
+            names = ", ".join(self.without_credential)
+            return NoChannel(f"No credential is stored for {names}, which `{model}` needs. An admin must add one.")
         if not self.faults:
-            wait_s = min(self.waits_s, default=1.0)
+            wait_s = min(self.waits_s)
             count = len(self.waits_s)
             return Overloaded(
                 f"All {count} channel(s) for `{model}` are cooling down after errors; next try in {wait_s:.0f} s.",

@@ -107,6 +107,11 @@ class Channel:
     credentials: tuple[Credential, ...]
     timeouts: Timeouts
 
+    @property
+    def lacks_credential(self) -> bool:
+        """Whether the provider needs a credential and the channel has none."""
+        return self.provider.needs_credential and not self.credentials
+
     def serves(self, operation: str) -> bool:
         """Whether this channel answers the operation in the client's own format."""
         return self.provider.offers(operation) and self.spec.format in {"", operation.partition(":")[0]}

@@ -293,6 +293,20 @@ async def test_an_open_breaker_is_skipped_and_the_record_says_so():
     assert harness.tried() == [("a", "breaker_open"), ("b", "ok")]
 
 
+async def test_a_channel_without_a_credential_is_passed_over():
+    channels = [channel("a", priority=1, credentials=[]), channel("b")]
+    harness = Harness(Step(), channels=channels)
+    assert (await harness.ask()).status == 200
+    assert harness.tried() == [("a", "no_credential"), ("b", "ok")]
+
+
+async def test_without_any_credential_the_client_is_told_whose_is_missing():
+    harness = Harness(channels=[channel("a", credentials=[])])
+    answer = await harness.ask()
+    assert answer.status == 503 and "No credential is stored for a" in answer.json["error"]["message"]
+    assert harness.provider.sent == []
+
+
 async def test_fallback_models_answer_when_every_channel_of_the_model_failed():
     harness = Harness(
         status(500),
