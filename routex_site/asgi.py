@@ -22,7 +22,7 @@ logger = logging.getLogger("routex.asgi")
 
 
 class Application:
-    """The whole web process: a gateway, a console, or both (decisions 24)."""
+    """The whole web process: a gateway, a console, or both."""
 
     def __init__(self, environment: Environment) -> None:
         self.process: Process | None = build_process(environment) if environment.role != "console" else None

@@ -328,7 +328,7 @@ class AuditEvent(models.Model):
 
 
 class ConfigState(models.Model):
-    """A tenant's configuration version and what the gateways load (decisions 12).
+    """A tenant's configuration version and what the gateways load (ADR 6).
 
     `version` is bumped in the writing transaction, so a crash before publishing loses nothing: whoever finds
     `snapshot_version` behind compiles again. A snapshot that does not compile leaves the last good bytes in place.

@@ -146,7 +146,7 @@ def first_tenant_ensure(environment: Environment) -> dict[str, Any]:
 
 
 def local_token_ensure(data_dir: Path) -> None:
-    """Let the token in the data folder reach the platform: who may read the file commands this install (decisions 5).
+    """Let the token in the data folder reach the platform: who may read the file commands this install.
 
     A file without a management token in it gets one.
     """

@@ -16,7 +16,7 @@ Role = Literal["all", "gateway", "console"]
 ServerName = Literal["daphne", "uvicorn"]
 IPNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
 
-#: Platforms that set one of these expect the web process on 0.0.0.0:$PORT (decisions 25).
+#: Platforms that set one of these expect the web process on 0.0.0.0:$PORT.
 PLATFORM_MARKS = ("PORT", "FLY_APP_NAME", "RAILWAY_ENVIRONMENT", "RENDER", "CLAW_ENV")
 
 LOOPBACK = ("127.0.0.0/8", "::1/128")
@@ -154,7 +154,7 @@ class Environment:
     def networks_of(self, slug: str, granted: Iterable[str]) -> tuple[str, ...]:
         """Return the private ranges that a tenant's channels may reach: its own grants and everyone's."""
         networks = (*granted, *map(str, self.private_upstreams))
-        # So that Ollama and vLLM on the same machine work out of the box (decisions 20).
+        # So that Ollama and vLLM on the same machine work out of the box.
         return (*networks, *LOOPBACK) if self.is_local_install and slug == "default" else networks
 
 

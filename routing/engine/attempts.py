@@ -30,7 +30,7 @@ from routing.engine.strategies import STRATEGIES
 MAX_ERROR_BYTES = 64 * 1024
 #: A whole answer larger than this is passed on as it comes, without being looked at.
 MAX_WHOLE_BYTES = 64 * 1024 * 1024
-#: A stream's prologue larger than this is committed (decisions 15).
+#: A stream's prologue larger than this is committed (ADR 7).
 MAX_PROLOGUE_BYTES = 64 * 1024
 #: First pause between two rounds over the same candidates; doubles each round.
 ROUND_PAUSE_S = 0.2
@@ -203,7 +203,7 @@ class Attempt:
         return Committed(candidate, response, [body], facts=facts)
 
     async def _hold_prologue(self, candidate: Candidate, response: UpstreamResponse) -> Committed:
-        """Read until the commit point: the first content event, 64 KB, or some seconds (decisions 15)."""
+        """Read until the commit point: the first content event, 64 KB, or some seconds (ADR 7)."""
         content_type = response.header(b"content-type")
         if content_type and b"json" in content_type and b"event-stream" not in content_type:
             raise UpstreamBroken("it was asked for a stream and sent a whole answer")
@@ -294,7 +294,7 @@ class Attempt:
         return isinstance(error, UpstreamRefused | UpstreamBroken)
 
     def _final_error(self) -> GatewayError:
-        """Return what the client is told: an upstream's own class where it has one (decisions 16)."""
+        """Return what the client is told: an upstream's own class where it has one (ADR 7)."""
         model = self.asked.model
         if not self.faults and not self.waits_s:
             names = ", ".join(self.without_credential)

@@ -40,7 +40,7 @@ class Asked:
     wants_sse: bool = True
     #: How many answers to the one question it wants (`n`).
     choices: int = 1
-    #: The session id found in the body, "" when none (ux: `metadata.user_id`, `prompt_cache_key`).
+    #: The session id found in the body, "" when none (such as `metadata.user_id` or `prompt_cache_key`).
     session_hint: str = ""
     #: The body's members, for `write_request`.
     members: Members = field(default_factory=Members, repr=False)
@@ -67,9 +67,9 @@ class StreamReader(ABC):
     usage: Usage | None = None
     #: The model the upstream says it used.
     model: str = ""
-    #: The first content event has passed: the commit point (decisions 15). An answer may end without any.
+    #: The first content event has passed: the commit point (ADR 7). An answer may end without any.
     has_content: bool = False
-    #: The stream has ended in its own way: its terminal marker (protocols §4.5) or its own error event has passed.
+    #: The stream has ended in its own way: its terminal marker or its own error event has passed.
     #: An end before it is a truncation, and the client is owed `error_event`.
     is_complete: bool = False
     #: Text of an error event inside the stream, or why an event cannot be read; "" when all is well.

@@ -57,7 +57,7 @@ class Gateway:
     clock: Callable[[], float] = time.monotonic
     chance: Callable[[], float] = random.random
     states: ChannelStates = field(default_factory=ChannelStates)
-    #: Longest the head of a stream is held back while an early error could still fail over (decisions 15).
+    #: Longest the head of a stream is held back while an early error could still fail over (ADR 7).
     commit_after_s: float = 10.0
     #: Silence in a stream after which a heartbeat goes out.
     heartbeat_s: float = 15.0

@@ -111,7 +111,7 @@ def _last_words(call: Call, answer: Committed, reader: StreamReader, fault: Exce
 
 
 def answer_headers(call: Call, answer: Committed) -> list[Header]:
-    """Return what every delivered answer carries besides its own content headers (contract §3)."""
+    """Return what every delivered answer carries besides its own content headers."""
     candidate = answer.candidate
     request_id = call.id.encode()
     timing = f"connect;dur={call.connect_ms:.1f}, total;dur={call.elapsed_ms():.1f}"

@@ -15,7 +15,7 @@ def resolve(
     """Return the candidates of a model, and those of each of its fallback models, unordered.
 
     A name is looked up as a public model, then as an alias, then split at the first `/` or `,` when the left side is
-    a channel's slug (decisions 13). The key's allow-lists hold for the asked name and for each final pair.
+    a channel's slug. The key's allow-lists hold for the asked name and for each final pair.
 
     Raises:
         Forbidden: the key may not use the model or the channel.

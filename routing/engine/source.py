@@ -1,4 +1,4 @@
-"""Snapshots and keys from PostgreSQL: loaded on first use, woken by NOTIFY, reconciled by a poll (decisions 12)."""
+"""Snapshots and keys from PostgreSQL: loaded on first use, woken by NOTIFY, reconciled by a poll (ADR 6)."""
 
 from __future__ import annotations
 

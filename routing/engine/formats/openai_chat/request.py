@@ -33,7 +33,7 @@ def write_request(body: bytes, asked: Asked, model: str) -> bytes:
     """Return the body with the upstream's model name.
 
     A stream tells its usage only when asked to; we always ask, and take the answer out again for a client that did
-    not (decisions 14).
+    not (ADR 7).
     """
     changes = {"model": _encode(model)}
     if asked.is_stream and not asked.wants_usage:
