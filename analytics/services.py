@@ -27,7 +27,6 @@ log = logging.getLogger("routex.analytics")
 
 DAYS_AHEAD = 7
 RETENTION_DAYS = 30
-BUCKET = dt.timedelta(minutes=15)
 #: How far behind the last mark a roll-up looks again: longer than a writer's transaction may take.
 OVERLAP = dt.timedelta(minutes=1)
 

@@ -126,7 +126,6 @@ class Streams:
     first_ns: list[int] = field(default_factory=list)
     late_ns: list[int] = field(default_factory=list)
     events: int = 0
-    reads: int = 0
     merged: int = 0
     done: int = 0
     cut: int = 0
@@ -162,7 +161,6 @@ class Stream(asyncio.Protocol):
             if not self.events:
                 self.seen.first_ns.append(now - self.sent_ns)
             self.events += len(stamps)
-            self.seen.reads += 1
             self.seen.merged += len(stamps) - 1
             self.seen.late_ns.extend(now - int(stamp) for stamp in stamps)
         if b"[DONE]" in data:

@@ -24,6 +24,11 @@ def unseal(sealed: str) -> str:
     return _vault(tuple(settings.ENCRYPTION_KEYS)).unseal(sealed)
 
 
+def is_newest(sealed: str) -> bool:
+    """Whether a stored credential is sealed with the newest key."""
+    return _vault(tuple(settings.ENCRYPTION_KEYS)).is_newest(sealed)
+
+
 def reseal(sealed: str) -> str:
     """Return a stored credential sealed with the newest key; raises CannotUnseal."""
     return _vault(tuple(settings.ENCRYPTION_KEYS)).rotate(sealed)

@@ -12,8 +12,9 @@ from django.utils import timezone
 
 from channels_app import channel_checks as checks
 from channels_app.engine.providers import PROVIDERS
+from channels_app.engine.vault import CannotUnseal
 from channels_app.models import Channel, ChannelHealth, UpstreamCredential
-from channels_app.secrets import seal
+from channels_app.secrets import is_newest, reseal, seal
 from tenants.services import SYSTEM, audit_record, config_touch
 
 #: What is kept of a channel's health history: the newest so many checks, none older than this.
@@ -118,6 +119,28 @@ def credential_delete(*, tenant_id: str, credential: UpstreamCredential, actor: 
     before = _labels(channel)
     credential.delete()
     _credentials_changed(tenant_id, channel, actor, before)
+
+
+@transaction.atomic
+def credentials_reseal(*, tenant_id: str, actor: str = SYSTEM) -> int:
+    """Seal with the newest key whatever an older one sealed, and return how many there were; in the tenant's scope.
+
+    A credential that no key opens is left as it is: `doctor` names it, and a key put back still opens it.
+    """
+    count = 0
+    for credential in UpstreamCredential.objects.select_for_update():
+        if is_newest(credential.sealed):
+            continue
+        try:
+            credential.sealed = reseal(credential.sealed)
+        except CannotUnseal:
+            continue
+        credential.save(update_fields=["sealed"])
+        count += 1
+    if count:
+        config_touch(tenant_id=tenant_id)
+        audit_record(tenant_id=tenant_id, actor=actor, action="credentials.resealed", changes={"count": count})
+    return count
 
 
 def is_credential_needed_again(*, old: Channel, provider: str, base_url: str) -> bool:

@@ -12,7 +12,6 @@ from analytics.engine.sink import RecordSink
 from channels_app.engine.providers import PROVIDERS
 from channels_app.engine.upstream import HttpUpstreams
 from channels_app.engine.vault import Vault
-from routex_site import VERSION
 from routex_site.settings.env import Environment
 from routing.engine.asgi import GatewayApp
 from routing.engine.gateway import Gateway
@@ -79,7 +78,5 @@ def build_process(environment: Environment) -> Process:
         upstreams=upstreams,
         records=sink,
         max_body_bytes=environment.max_body_bytes,
-        base_url=environment.public_url,
-        version=VERSION,
     )
     return Process(environment, source, upstreams, sink, publisher, gateway, GatewayApp(gateway))

@@ -13,7 +13,7 @@ from django.utils.timezone import now
 from django_tenants.models import DomainMixin, TenantMixin
 
 from tenants.context import schema_name
-from tenants.engine.ids import new_id
+from tenants.engine.ids import PREFIXES, new_id
 
 #: Path parts that mean something else; nobody's slug. The one list of reserved slugs.
 RESERVED_SLUGS = frozenset(
@@ -55,6 +55,7 @@ class IdField(models.CharField):
     def __init__(self, prefix: str = "", **options: Any) -> None:
         self.prefix = prefix
         if prefix:
+            assert prefix in PREFIXES, f"say in tenants/engine/ids.py what {prefix!r} stands for"
             options |= {"primary_key": True, "max_length": 31, "editable": False, "default": partial(new_id, prefix)}
         super().__init__(**options)
 

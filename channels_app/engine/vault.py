@@ -28,6 +28,7 @@ class Vault:
         fernets = [_fernet(key, place) for place, key in enumerate(keys, start=1)]
         if not fernets:
             raise ValueError("ROUTEX_ENCRYPTION_KEYS is empty: there is no key to seal credentials with.")
+        self._newest = fernets[0]
         self._fernet = MultiFernet(fernets)
 
     def __repr__(self) -> str:
@@ -47,6 +48,14 @@ class Vault:
             return self._fernet.decrypt(sealed).decode()
         except InvalidToken:
             raise CannotUnseal from None
+
+    def is_newest(self, sealed: str) -> bool:
+        """Whether a credential is sealed with the first key, so that the others may go."""
+        try:
+            self._newest.decrypt(sealed)
+        except InvalidToken:
+            return False
+        return True
 
     def rotate(self, sealed: str) -> str:
         """Return the same secret sealed with the first key; raises CannotUnseal."""

@@ -18,6 +18,7 @@ from django.db import DatabaseError
 
 from analytics.services import RETENTION_DAYS, partitions_keep
 from channels_app.models import Channel
+from channels_app.services import credentials_reseal
 from routex_site.bootstrap.migrations import migrate_what_is_behind
 from routex_site.database_role import role_problem
 from routex_site.settings.env import Environment
@@ -83,6 +84,7 @@ def prepare(environment: Environment | None = None, environ: Mapping[str, str] |
             if environment.config_path:
                 facts["config"] = document_apply(environment, environ)
             facts["channels_made"] = key_channels_ensure(environ)
+            facts["credentials_resealed"] = credentials_renew()
             facts |= administrator_ensure(environment)
             facts["snapshots_published"] = publish_stale()
     except (psycopg.Error, DatabaseError) as error:
@@ -143,6 +145,15 @@ def first_tenant_ensure(environment: Environment) -> dict[str, Any]:
     )
     made = report.made_keys.get(f"{FIRST_TENANT}/first")
     return {"is_first_start": True, "tenant": FIRST_TENANT, "tenant_key": made or given}
+
+
+def credentials_renew() -> int:
+    """Seal every tenant's credentials with the newest key; a key further back may go after this start."""
+    count = 0
+    for tenant in Tenant.objects.all():
+        with tenant_scope(tenant.id):
+            count += credentials_reseal(tenant_id=tenant.id)
+    return count
 
 
 def local_token_ensure(data_dir: Path) -> None:

@@ -40,6 +40,7 @@ class Call:
     error: GatewayError | None = None
     usage: Usage | None = None
     reported_model: str = ""
+    #: From the request's coming in until its first try: reading the body, and loading a tenant on its first use.
     queue_ms: float = 0.0
     connect_ms: float = 0.0
     first_token_ms: float | None = None

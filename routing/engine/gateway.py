@@ -52,8 +52,6 @@ class Gateway:
     upstreams: Upstreams
     records: Records
     max_body_bytes: int = 32 * 1024 * 1024
-    base_url: str = ""
-    version: str = ""
     clock: Callable[[], float] = time.monotonic
     chance: Callable[[], float] = random.random
     states: ChannelStates = field(default_factory=ChannelStates)

@@ -26,7 +26,9 @@ async def serve(call: Call, gateway: Gateway, read_body: ReadBody, reply: Reply)
     await admit(call, gateway)
     call.body = await read_body()
     parse(call)
-    answer = await attempt(call, gateway, route(call))
+    groups = route(call)
+    call.queue_ms = call.elapsed_ms()
+    answer = await attempt(call, gateway, groups)
     call.served_by = answer.candidate
     await relay(call, answer, reply, gateway)
 

@@ -27,7 +27,6 @@ PREFIXES = {
     "req": "gateway request",
     "ten": "tenant",
     "tok": "management token",
-    "usg": "usage roll-up",
     "usr": "person",
 }
 

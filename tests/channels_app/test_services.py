@@ -4,6 +4,7 @@ import datetime as dt
 import json
 
 import pytest
+from cryptography.fernet import Fernet
 from django.core.exceptions import ValidationError
 from django.utils import timezone
 
@@ -163,3 +164,24 @@ def test_health_keeps_the_newest_checks_of_the_last_days(acme, monkeypatch):
     assert [row.detail for row in kept] == ["4", "3", "2"]
     assert ChannelHealth.objects.filter(channel=other).count() == 1
     assert health_newest(channel_ids=[channel.id, other.id])[channel.id].detail == "4"
+
+
+def test_a_new_key_in_front_seals_every_credential_anew_so_that_the_old_one_may_go(acme, settings):
+    old, new = list(settings.ENCRYPTION_KEYS), Fernet.generate_key().decode()
+    channel = make(acme, credentials={"main": SECRET, "second": "sk-another-secret"})
+    at_start = version(acme)
+    settings.ENCRYPTION_KEYS = [new, *old]
+    assert services.credentials_reseal(tenant_id=acme) == 2
+    settings.ENCRYPTION_KEYS = [new]
+    assert secrets_of(channel) == {"main": SECRET, "second": "sk-another-secret"}
+    assert version(acme) == at_start + 1, "gateways load what they can still open"
+    assert services.credentials_reseal(tenant_id=acme) == 0 and version(acme) == at_start + 1
+
+
+def test_a_credential_that_no_key_opens_is_left_for_the_key_to_come_back(acme, settings):
+    old = list(settings.ENCRYPTION_KEYS)
+    channel = make(acme)
+    settings.ENCRYPTION_KEYS = [Fernet.generate_key().decode()]
+    assert services.credentials_reseal(tenant_id=acme) == 0
+    settings.ENCRYPTION_KEYS = old
+    assert secrets_of(channel) == {"main": SECRET}

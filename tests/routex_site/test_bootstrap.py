@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 import psycopg
 import pytest
+from cryptography.fernet import Fernet
 from psycopg import sql
 
 from channels_app.models import Channel, UpstreamCredential
@@ -20,6 +21,7 @@ from routex_site.bootstrap.steps import (
     ECHO_MODELS,
     Refused,
     administrator_ensure,
+    credentials_renew,
     document_apply,
     first_tenant_ensure,
     key_channels_ensure,
@@ -176,6 +178,15 @@ def test_provider_keys_become_channels_while_there_is_none_but_echo(default):
         stored = {row.channel.slug: unseal(row.sealed) for row in UpstreamCredential.objects.select_related("channel")}
         assert stored == {"anthropic": "sk-ant-1", "openai": "sk-${env:HOME}", "openrouter": "sk-or-1"}
     assert key_channels_ensure({"GEMINI_API_KEY": "AIza-1"}) == [], "a person has taken over"
+
+
+def test_every_start_seals_credentials_with_the_newest_key(default, settings):
+    key_channels_ensure({"OPENAI_API_KEY": "sk-1"})
+    settings.ENCRYPTION_KEYS = [Fernet.generate_key().decode(), *settings.ENCRYPTION_KEYS]
+    assert credentials_renew() == 1
+    settings.ENCRYPTION_KEYS = settings.ENCRYPTION_KEYS[:1]
+    with tenant_scope(default.id):
+        assert [unseal(row.sealed) for row in UpstreamCredential.objects.all()] == ["sk-1"]
 
 
 def test_without_provider_keys_no_channel_appears(default):

@@ -74,6 +74,7 @@ async def test_the_record_tells_what_happened():
     assert (record.usage.input_tokens, record.usage.output_tokens) == (5, 2)
     assert (record.session_id, record.user_agent, record.tenant_id) == ("s1", "test/1", "ten_1")
     assert record.response_bytes == len(GOOD_WHOLE) and record.request_bytes > 0
+    assert 0 < record.queue_ms <= record.first_token_ms <= record.total_ms
 
 
 async def test_an_answer_that_is_not_json_is_tried_elsewhere():
