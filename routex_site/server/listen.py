@@ -44,27 +44,6 @@ def bind(host: str, port: int, *, shared: bool = False) -> socket.socket:
     return sock
 
 
-def bind_each(host: str, port: int, count: int) -> list[socket.socket]:
-    """Return one listening socket per worker process, all on one port; connections spread evenly over them.
-
-    A supervisor that holds them loses no waiting connection when it restarts a worker.
-
-    Raises:
-        CannotStart: As `bind`.
-    """
-    if count == 1:
-        sockets = [bind(host, port)]
-    else:
-        # Only a socket that does not share notices that another program shares the port already.
-        with bind(host, port) as probe:
-            start_listening(probe)
-            port = probe.getsockname()[1]
-        sockets = [bind(host, port, shared=True) for _ in range(count)]
-    for sock in sockets:
-        start_listening(sock)
-    return sockets
-
-
 def adopt(descriptor: int) -> socket.socket:
     """Return the socket that a supervisor handed over as an open file descriptor.
 
