@@ -233,7 +233,7 @@ class Exchange:
 async def _refuse(call: Call, error: GatewayError, reply: AsgiReply) -> None:
     """Answer with an error in the caller's format."""
     call.error = error
-    call.outcome = "failed" if call.attempts or type(error) is GatewayError else "refused"
+    call.outcome = "failed" if call.tries or type(error) is GatewayError else "refused"
     rendered = call.format.error_reply(error, call.id)
     headers = [
         (b"content-type", b"application/json"),
@@ -243,6 +243,6 @@ async def _refuse(call: Call, error: GatewayError, reply: AsgiReply) -> None:
         *rendered.headers,
     ]
     if call.attempts:
-        headers.append((b"x-routex-attempts", str(len(call.attempts)).encode()))
+        headers.append((b"x-routex-attempts", str(call.tries).encode()))
     await reply.start(rendered.status, headers)
     await reply.end(rendered.body)

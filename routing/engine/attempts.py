@@ -73,7 +73,6 @@ class Attempt:
         self.snapshot = snapshot
         self.asked = asked
         self.policy: PolicySpec = snapshot.document.policy
-        self.tries = 0
         self.faults: list[Fault] = []
         self.waits_s: list[float] = []
         self.without_credential: list[str] = []
@@ -88,13 +87,13 @@ class Attempt:
         ordered = [strategy.order(group, self.gateway.chance) for group in groups if group]
         pause_s = ROUND_PAUSE_S
         while True:
-            tries_before = self.tries
+            tries_before = self.call.tries
             for group in ordered:
                 for candidate in group:
                     committed = await self._channel(candidate)
                     if committed is not None:
                         return committed
-            if self.tries == tries_before or not self._may_go_round():
+            if self.call.tries == tries_before or not self._may_go_round():
                 raise self._final_error()
             await asyncio.sleep(pause_s * (0.5 + self.gateway.chance()))
             pause_s *= 2
@@ -111,7 +110,7 @@ class Attempt:
             self._passed_over(candidate, state, "cooling_down", "every credential is resting")
             return None
         for credential in credentials or [Credential("", "")]:
-            if self.tries >= self.policy.attempts:
+            if self.call.tries >= self.policy.attempts:
                 return None
             if not state.breaker.admits(self.policy, self.gateway.clock()):
                 self._passed_over(candidate, state, "breaker_open", "the breaker is open after failures")
@@ -132,7 +131,7 @@ class Attempt:
     async def _try(self, candidate: Candidate, credential: Credential, state: ChannelState) -> Committed:
         began_s = time.perf_counter()
         error: UpstreamError | None = None
-        self.tries += 1
+        self.call.tries += 1
         try:
             return await self._exchange(candidate, credential)
         except UpstreamError as caught:
@@ -286,7 +285,7 @@ class Attempt:
 
     def _may_go_round(self) -> bool:
         """Whether another round over the same candidates may help: budget left and a passing fault seen last."""
-        if self.tries >= self.policy.attempts or not self.faults:
+        if self.call.tries >= self.policy.attempts or not self.faults:
             return False
         error = self.faults[-1].error
         if isinstance(error, UpstreamStatus):

@@ -33,7 +33,9 @@ class Call:
     snapshot: Snapshot | None = None
     asked: Asked | None = None
     session_id: str = ""
+    #: Tries and channels passed over, in order; `tries` counts the former.
     attempts: list[AttemptRecord] = field(default_factory=list)
+    tries: int = 0
     served_by: Candidate | None = None
     status: int = 0
     outcome: Outcome = "answered"

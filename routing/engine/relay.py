@@ -119,7 +119,7 @@ def answer_headers(call: Call, answer: Committed) -> list[Header]:
         (b"x-request-id", request_id),
         (b"x-routex-channel", candidate.channel.spec.slug.encode()),
         (b"x-routex-model", candidate.upstream_model.encode("utf-8", "replace")),
-        (b"x-routex-attempts", str(len(call.attempts)).encode()),
+        (b"x-routex-attempts", str(call.tries).encode()),
         (b"cache-control", b"no-store"),
         (b"server-timing", timing.encode()),
     ]

@@ -291,6 +291,7 @@ async def test_an_open_breaker_is_skipped_and_the_record_says_so():
     harness.records.clear()
     answer = await harness.ask()
     assert answer.headers["x-routex-channel"] == "b"
+    assert answer.headers["x-routex-attempts"] == "1", "a channel passed over is no try"
     assert harness.tried() == [("a", "breaker_open"), ("b", "ok")]
 
 
