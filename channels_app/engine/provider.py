@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import ClassVar, Protocol
 from urllib.parse import quote
 
+from channels_app.engine.capabilities import Capabilities, ModelFacts, of_model
+
 Headers = list[tuple[str, str]]
 
 
@@ -92,6 +94,11 @@ class Provider:
     forwarded_headers: ClassVar[frozenset[str]] = frozenset()
     #: None when the provider offers no cheap health request.
     probe: ClassVar[Probe | None] = Probe()
+    #: It is the inventor of the formats it speaks: their bytes may pass unread.
+    is_genuine: ClassVar[bool] = False
+    #: Format → what its models can take, and the models that differ.
+    capabilities: ClassVar[Mapping[str, Capabilities]] = {}
+    models: ClassVar[ModelFacts] = ()
 
     def offers(self, operation: str) -> bool:
         """Whether this provider answers the operation in its own format."""
@@ -100,6 +107,10 @@ class Provider:
     def formats(self) -> list[str]:
         """Return the names of the formats that this provider speaks, sorted."""
         return sorted({operation.partition(":")[0] for operation in self.endpoints})
+
+    def capabilities_of(self, upstream_format: str, model: str) -> Capabilities:
+        """Return what a model can take when it is asked in that format."""
+        return of_model(self.capabilities.get(upstream_format, Capabilities()), self.models, model)
 
     def url(self, base_url: str, operation: str, model: str) -> str:
         """Return the full URL of an operation."""

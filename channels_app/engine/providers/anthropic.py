@@ -1,5 +1,6 @@
 """Anthropic."""
 
+from channels_app.engine.profiles import CLAUDE, CLAUDE_MODELS
 from channels_app.engine.provider import Probe, Provider
 
 
@@ -9,6 +10,9 @@ class Anthropic(Provider):
     name = "anthropic"
     label = "Anthropic"
     base_url = "https://api.anthropic.com"
+    is_genuine = True
+    capabilities = {"anthropic": CLAUDE}
+    models = CLAUDE_MODELS
     endpoints = {
         "anthropic": "/v1/messages",
         "anthropic:count_tokens": "/v1/messages/count_tokens",

@@ -1,5 +1,6 @@
 """Any server that speaks Anthropic's format."""
 
+from channels_app.engine.profiles import CLAUDE, CLAUDE_MODELS
 from channels_app.engine.provider import Provider
 
 
@@ -8,6 +9,10 @@ class AnthropicCompatible(Provider):
 
     name = "anthropic-compatible"
     label = "Anthropic-compatible"
+    # What calls itself so is taken at its word: its bytes pass like the inventor's.
+    is_genuine = True
+    capabilities = {"anthropic": CLAUDE}
+    models = CLAUDE_MODELS
     needs_credential = False
     endpoints = {
         "anthropic": "/v1/messages",

@@ -1,5 +1,6 @@
 """Google Gemini."""
 
+from channels_app.engine.profiles import GEMINI, GEMINI_MODELS
 from channels_app.engine.provider import Probe, Provider
 
 
@@ -9,6 +10,9 @@ class Gemini(Provider):
     name = "gemini"
     label = "Google Gemini"
     base_url = "https://generativelanguage.googleapis.com"
+    is_genuine = True
+    capabilities = {"gemini": GEMINI}
+    models = GEMINI_MODELS
     endpoints = {
         "gemini:generateContent": "/v1beta/models/{model}:generateContent",
         # Without alt=sse the stream is one long JSON array, which cannot be forwarded event by event.

@@ -1,5 +1,6 @@
 """OpenAI."""
 
+from channels_app.engine.profiles import GPT_CHAT, GPT_MODELS, GPT_RESPONSES
 from channels_app.engine.provider import Provider
 
 
@@ -9,6 +10,9 @@ class OpenAI(Provider):
     name = "openai"
     label = "OpenAI"
     base_url = "https://api.openai.com/v1"
+    is_genuine = True
+    capabilities = {"openai-chat": GPT_CHAT, "openai-responses": GPT_RESPONSES}
+    models = GPT_MODELS
     endpoints = {
         "openai-chat": "/chat/completions",
         "openai-responses": "/responses",

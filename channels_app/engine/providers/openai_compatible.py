@@ -1,5 +1,6 @@
 """Any server that speaks OpenAI's formats: vLLM, Ollama, LM Studio and many hosted ones."""
 
+from channels_app.engine.profiles import COMPATIBLE_CHAT, GPT_RESPONSES
 from channels_app.engine.provider import Provider
 
 
@@ -8,6 +9,9 @@ class OpenAICompatible(Provider):
 
     name = "openai-compatible"
     label = "OpenAI-compatible"
+    # What calls itself so is taken at its word: its bytes pass like the inventor's.
+    is_genuine = True
+    capabilities = {"openai-chat": COMPATIBLE_CHAT, "openai-responses": GPT_RESPONSES}
     needs_credential = False
     endpoints = {
         "openai-chat": "/chat/completions",

@@ -10,6 +10,7 @@ from collections.abc import AsyncGenerator, Iterable
 from msgspec import MsgspecError
 
 from channels_app.engine.errors import UpstreamBroken
+from channels_app.engine.profiles import CLAUDE, GEMINI, GPT_CHAT, GPT_RESPONSES
 from channels_app.engine.provider import Provider, UpstreamRequest, UpstreamResponse, Upstreams
 from channels_app.engine.providers.echo import (
     anthropic,
@@ -47,6 +48,13 @@ class Echo(Provider):
     name = "echo"
     label = "Echo (no account needed)"
     base_url = "echo://local"
+    is_genuine = True
+    capabilities = {
+        "openai-chat": GPT_CHAT,
+        "openai-responses": GPT_RESPONSES,
+        "anthropic": CLAUDE,
+        "gemini": GEMINI,
+    }
     endpoints = {operation: f"/{operation}" for operation in WIRES}
     needs_credential = False
     probe = None

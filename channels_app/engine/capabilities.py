@@ -1,0 +1,129 @@
+"""What an upstream's model can take: the facts that decide how a request is written for it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from fnmatch import fnmatchcase
+from typing import Any, Literal
+
+import msgspec
+
+#: Model-name glob → the capabilities in which such models differ. Every line that matches counts, later ones win.
+ModelFacts = Iterable[tuple[str, Mapping[str, Any]]]
+
+
+class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
+    """Facts about one model of one provider. The defaults are those of a server about which nothing is known."""
+
+    # --- what a prompt may hold ---
+    #: Cache breakpoints on blocks: none, Anthropic's `cache_control`, or OpenAI's `prompt_cache_breakpoint`.
+    cache_control: bool = False
+    cache_breakpoints: bool = False
+    #: `prompt_cache_key` is known.
+    cache_key: bool = False
+    #: A `system` message may stand between others (Anthropic's beta; chat formats always may).
+    mid_system: bool = False
+    #: `developer` is a known role; else it is written as `system`.
+    developer_role: bool = False
+    #: Images by URL are fetched by the upstream; else they must be sent inline.
+    image_urls: bool = True
+    #: Images in tool messages (chat formats).
+    tool_message_images: bool = False
+    #: Media inside a function response (Gemini 3).
+    tool_result_media: bool = False
+    #: A trailing assistant message is continued, perhaps, or refused.
+    prefill: Literal["native", "loose", "refused"] = "loose"
+    #: It is continued when marked with `prefix: true`.
+    prefix: bool = False
+    #: The first messages are merged and roles must alternate.
+    strict_alternation: bool = False
+
+    # --- tools ---
+    custom_tools: bool = False
+    strict_tools: bool = True
+    parallel_tool_calls: bool = True
+    #: `allowed_tools` is a known tool choice (chat formats).
+    allowed_tools: bool = False
+    #: The word that demands any tool call (`required`, or Mistral's `any`); "" when it cannot be demanded.
+    required_choice: str = "required"
+    #: A single tool can be demanded by name.
+    named_choice: bool = True
+    web_search: bool = False
+    max_tool_name: int = 64
+    #: What a tool call's id must look like, and its greatest length.
+    tool_id: str = r"^[a-zA-Z0-9_-]+$"
+    max_tool_id: int = 64
+    #: Ids are sent at all (old Gemini backends refuse them).
+    tool_ids: bool = True
+
+    # --- reasoning ---
+    #: `reasoning_effort` is known (chat formats), and the words it takes.
+    reasoning_effort: bool = False
+    efforts: tuple[str, ...] = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
+    #: Reasoning text goes back in the history: on every assistant turn that calls tools.
+    reasoning_content_input: bool = False
+    #: The member that carries it both ways.
+    reasoning_field: str = "reasoning_content"
+    #: How thinking is switched on: a budget, adaptively by effort, or not at all.
+    thinking: Literal["enabled", "adaptive", "none"] = "none"
+    #: Gemini: level instead of budget; a turn's first call needs a signature.
+    thinking_level: bool = False
+    thought_signature_required: bool = False
+    #: A switch that dialects spell their own way (see the provider).
+    thinking_switch: Literal["", "thinking", "enable_thinking", "reasoning", "chat_template_kwargs", "think"] = ""
+    #: `<think>…</think>` at the start of the text is reasoning.
+    think_tags: bool = False
+
+    # --- sampling and output ---
+    sampling_params: bool = True
+    #: temperature, top_p are refused while reasoning is on.
+    sampling_with_reasoning: bool = True
+    max_temperature: float = 2.0
+    top_k: bool = False
+    seed: bool = True
+    penalties: bool = True
+    logit_bias: bool = True
+    logprobs: bool = True
+    choices: bool = True
+    max_stop: int = 4
+    structured_output: bool = True
+    json_object: bool = True
+    verbosity: bool = False
+    #: The member for the output limit: `max_completion_tokens`, or `max_tokens` for older and local servers.
+    max_tokens_field: str = "max_tokens"
+    #: The most that the model can write; None when not known.
+    max_output: int | None = None
+    #: What is asked for where the format demands a limit and the client gave none.
+    default_max_output: int = 8192
+    #: The largest thinking budget; None when not known.
+    max_thinking: int | None = None
+    gemini_schema: Literal["json", "openapi"] = "json"
+    service_tier: bool = False
+    safety_identifier: bool = False
+    user: bool = True
+    metadata: bool = False
+    store: bool = False
+    stream_usage: bool = True
+    #: The member that carries the random seed.
+    seed_field: str = "seed"
+
+    # --- the version spoken ---
+    #: Anthropic's `anthropic-version`.
+    api_version: str = "2023-06-01"
+
+    # --- how its numbers are meant ---
+    #: Cached tokens are counted in the input tokens; False: beside them.
+    input_includes_cache: bool = True
+
+
+def of_model(base: Capabilities, facts: ModelFacts, model: str) -> Capabilities:
+    """Return the capabilities of a model: the provider's own with every matching line laid over, in order.
+
+    A vendor prefix (`anthropic/claude-…`) is matched with and without.
+    """
+    names = (model.lower(), model.lower().rpartition("/")[2])
+    changes: dict[str, Any] = {}
+    for glob, differing in facts:
+        if any(fnmatchcase(name, glob) for name in names):
+            changes |= differing
+    return msgspec.structs.replace(base, **changes) if changes else base

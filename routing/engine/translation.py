@@ -1,0 +1,193 @@
+"""One request translated to one upstream and its answer back: decode, fit, encode; then decode, restore, encode."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+import msgspec
+from msgspec.structs import replace
+
+from routing.engine.codec import ClientCodec, Exchange, StreamDecoder, StreamEncoder, UpstreamCodec, Written
+from routing.engine.errors import GatewayError
+from routing.engine.failures import error_of
+from routing.engine.fitting import fit
+from routing.engine.format import StreamReader
+from routing.engine.messages import (
+    Began,
+    ChatAnswer,
+    Choice,
+    Ended,
+    Failed,
+    Finished,
+    Part,
+    PartMade,
+    ReasoningDelta,
+    ReasoningState,
+    StreamEvent,
+    TextDelta,
+    ToolBegan,
+    ToolCall,
+    ToolDelta,
+    ToolEnded,
+    UsageReport,
+)
+
+#: Events that show something to the client: with the first of them the answer is committed.
+_CONTENT = (TextDelta, ReasoningDelta, ReasoningState, ToolBegan, PartMade)
+
+
+@dataclass(slots=True)
+class Translation:
+    """A client's format, an upstream's, and the exchange between them."""
+
+    client: ClientCodec
+    upstream: UpstreamCodec
+    exchange: Exchange
+
+    def write(self) -> Written:
+        """Return the request for the upstream.
+
+        Raises:
+            BadRequest: something in it has no place there and must not be changed silently.
+        """
+        fit(self.exchange, self.upstream)
+        return self.upstream.encode_request(self.exchange)
+
+    def read(self, body: bytes) -> ChatAnswer:
+        """Return a whole answer in the client's own names.
+
+        Raises:
+            ValueError: see the contract of `decode_answer`.
+        """
+        return restored(self.upstream.decode_answer(body, self.exchange), self.exchange)
+
+    def tell(self, answer: ChatAnswer) -> bytes:
+        """Return a whole answer in the client's format."""
+        return self.client.encode_answer(answer, self.exchange)
+
+    def failure(self, status: int, body: bytes, headers: Mapping[bytes, bytes]) -> GatewayError:
+        """Return an upstream's error answer as an error that any format can tell."""
+        said = self.upstream.decode_error(body, headers)
+        error = error_of(status, said.message, said.code or said.kind)
+        error.retry_after_s = said.retry_after_s
+        return error
+
+
+def restored(answer: ChatAnswer, exchange: Exchange) -> ChatAnswer:
+    """Return an answer with the client's own tool names, and its free-text tools as it declared them."""
+    return replace(answer, choices=tuple(_restored_choice(choice, exchange) for choice in answer.choices))
+
+
+def _restored_choice(choice: Choice, exchange: Exchange) -> Choice:
+    if not any(isinstance(part, ToolCall) for part in choice.parts):
+        return choice
+    return replace(choice, parts=tuple(_restored_part(part, exchange) for part in choice.parts))
+
+
+def _restored_part(part: Part, exchange: Exchange) -> Part:
+    if not isinstance(part, ToolCall):
+        return part
+    name = exchange.names.restore(part.name)
+    if exchange.names.is_custom(name) and not part.is_custom:
+        return replace(part, name=name, is_custom=True, arguments=free_text(part.arguments))
+    return part if name == part.name else replace(part, name=name)
+
+
+def free_text(arguments: str) -> str:
+    """Return the `input` of arguments that stand for a free text; the arguments themselves when they are not such."""
+    try:
+        return msgspec.json.decode(arguments, type=_FreeText).input
+    except ValueError:
+        return arguments
+
+
+class _FreeText(msgspec.Struct):
+    input: str
+
+
+class Restoring:
+    """The same for events: names are put back; a free text is told when it is whole, for it comes in JSON escapes."""
+
+    def __init__(self, exchange: Exchange) -> None:
+        self._names = exchange.names
+        self._held: dict[tuple[int, int], list[str]] = {}
+
+    def restore(self, events: Iterable[StreamEvent]) -> list[StreamEvent]:
+        """Return the events in the client's own names."""
+        told: list[StreamEvent] = []
+        for event in events:
+            if isinstance(event, ToolBegan):
+                told.append(self._began(event))
+            elif isinstance(event, ToolDelta) and (event.choice, event.call) in self._held:
+                self._held[event.choice, event.call].append(event.text)
+            elif self._held and isinstance(event, ToolEnded | Finished | Ended):
+                self._release(event, told)
+                told.append(event)
+            else:
+                told.append(event)
+        return told
+
+    def _began(self, event: ToolBegan) -> ToolBegan:
+        name = self._names.restore(event.name)
+        if self._names.is_custom(name) and not event.is_custom:
+            self._held[event.choice, event.call] = []
+            return replace(event, name=name, is_custom=True)
+        return event if name == event.name else replace(event, name=name)
+
+    def _release(self, event: ToolEnded | Finished | Ended, told: list[StreamEvent]) -> None:
+        for choice, call in list(self._held):
+            if isinstance(event, ToolEnded) and (choice, call) != (event.choice, event.call):
+                continue
+            if isinstance(event, Finished) and choice != event.choice:
+                continue
+            text = free_text("".join(self._held.pop((choice, call))))
+            if text:
+                told.append(ToolDelta(call, text, choice))
+
+
+@dataclass(slots=True)
+class TranslatingReader(StreamReader):
+    """Follows one translated stream: upstream bytes in, client bytes out."""
+
+    decoder: StreamDecoder = field(kw_only=True)
+    encoder: StreamEncoder = field(kw_only=True)
+    restoring: Restoring = field(kw_only=True)
+    request_id: str = field(kw_only=True, default="")
+
+    def feed(self, chunk: bytes) -> bytes:
+        """Return the client's bytes for the events that this chunk completes; see the contract."""
+        return b"" if self.is_complete else self._tell(self.decoder.feed(chunk))
+
+    def finish(self) -> bytes:
+        """Return what was held back; `is_complete` tells whether the upstream's stream was whole."""
+        return b"" if self.is_complete else self._tell(self.decoder.finish())
+
+    def _tell(self, events: list[StreamEvent]) -> bytes:
+        told: list[bytes] = []
+        for event in self.restoring.restore(events):
+            if isinstance(event, Failed):
+                # The client hears it in its own grammar, and nothing may follow.
+                self._fail(event.message, event.status)
+                told.append(self.encoder.fail(error_of(event.status, event.message, event.code), self.request_id))
+                break
+            self._note(event)
+            told.append(self.encoder.encode(event))
+        return b"".join(told)
+
+    def _note(self, event: StreamEvent) -> None:
+        if isinstance(event, _CONTENT):
+            self.has_content = True
+        elif isinstance(event, UsageReport):
+            self.usage = event.usage
+        elif isinstance(event, Began):
+            self.model = event.model
+        elif isinstance(event, Ended):
+            self.is_complete = True
+
+    def read(self, name: bytes, data: bytes) -> None:
+        """Nothing is read beside the decoder."""
+
+    def error_event(self, error: GatewayError, request_id: str) -> bytes:
+        """Return the bytes that end this stream with an error; see the contract."""
+        return self.encoder.fail(error, request_id)

@@ -1,0 +1,82 @@
+"""Turns of a conversation brought into the order that strict upstreams demand."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from msgspec.structs import replace
+
+from routing.engine.losses import Losses
+from routing.engine.messages import Message, Part, Role, Text, ToolCall, ToolResult
+
+#: What stands for a tool's answer that the client left out; the model has to be told something.
+NO_RESULT = "The tool gave no result."
+
+
+def repair(messages: Sequence[Message], losses: Losses) -> tuple[Message, ...]:
+    """Return the messages with every tool call answered right after its turn, in the order of the calls.
+
+    A result that belongs to no call is dropped and a call without one gets an error result: every upstream refuses
+    the conversation otherwise, and clients that compact their history leave both behind.
+    """
+    if not any(isinstance(part, ToolCall | ToolResult) for message in messages for part in message.parts):
+        return tuple(messages)
+    repaired: list[Message] = []
+    place = 0
+    while place < len(messages):
+        message = messages[place]
+        place += 1
+        following = place
+        while following < len(messages) and messages[following].role != "assistant":
+            following += 1
+        run = messages[place:following] if message.role == "assistant" else messages[place - 1 : following]
+        place = following
+        if message.role == "assistant":
+            repaired.append(message)
+        repaired += _answered(message, run, losses)
+    return tuple(repaired)
+
+
+def _answered(message: Message, run: Sequence[Message], losses: Losses) -> Iterable[Message]:
+    """Return what follows a turn until the next assistant turn, its results first."""
+    calls = [part for part in message.parts if isinstance(part, ToolCall)] if message.role == "assistant" else []
+    given: dict[str, list[ToolResult]] = {}
+    for each in run:
+        for part in each.parts:
+            if isinstance(part, ToolResult):
+                given.setdefault(part.call_id, []).append(part)
+    results = [_result_of(call, given, losses) for call in calls]
+    if any(given.values()):
+        losses.emulated("tool_result")
+    if results:
+        yield Message("user", tuple(results))
+    for each in run:
+        rest = tuple(part for part in each.parts if not isinstance(part, ToolResult))
+        if rest:
+            yield each if len(rest) == len(each.parts) else replace(each, parts=rest)
+
+
+def _result_of(call: ToolCall, given: dict[str, list[ToolResult]], losses: Losses) -> ToolResult:
+    if found := given.get(call.id):
+        return replace(found.pop(0), name=call.name, is_custom=call.is_custom)
+    losses.emulated("tool_result")
+    return ToolResult(call.id, (Text(NO_RESULT),), is_error=True, is_custom=call.is_custom, name=call.name)
+
+
+def merge(messages: Iterable[Message]) -> list[tuple[Role, list[Part]]]:
+    """Return the turns with neighbours of the same role made one, tool results first; parts keep their boundaries."""
+    merged: list[tuple[Role, list[Part]]] = []
+    for message in messages:
+        if merged and merged[-1][0] == message.role:
+            merged[-1][1].extend(message.parts)
+        else:
+            merged.append((message.role, list(message.parts)))
+    for _, parts in merged:
+        if any(isinstance(part, ToolResult) for part in parts):
+            parts.sort(key=lambda part: not isinstance(part, ToolResult))
+    return merged
+
+
+def joined(texts: Iterable[Text]) -> str:
+    """Return text blocks as one string, a blank line between them."""
+    return "\n\n".join(part.text for part in texts if part.text)

@@ -1,0 +1,112 @@
+"""The engine's translation as four functions, for runners of conversion vectors (see `test_vectors.py`)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+
+from channels_app.engine.capabilities import of_model
+from channels_app.engine.providers import PROVIDERS
+from routing.engine.codec import Exchange, Target
+from routing.engine.errors import GatewayError
+from routing.engine.format import Asked
+from routing.engine.formats import CODECS, FORMATS, client_codec
+from routing.engine.losses import Losses
+from routing.engine.messages import ChatRequest
+from routing.engine.translation import Restoring, TranslatingReader, Translation
+
+Vector = dict[str, Any]
+GENUINE = {"openai-chat": "openai", "openai-responses": "openai", "anthropic": "anthropic", "gemini": "gemini"}
+MODELS = {"openai-chat": "gpt-x", "openai-responses": "gpt-x", "anthropic": "claude-x", "gemini": "gemini-2.5-pro"}
+
+
+def translation(vector: Vector, client: str, upstream: str, request: dict[str, Any] | None) -> Translation:
+    """Return the translation that a vector describes: the client's request, and the target of its options."""
+    options = vector.get("options", {})
+    provider = PROVIDERS[options.get("provider") or GENUINE[upstream]]
+    model = options.get("model") or MODELS[upstream]
+    can = provider.capabilities_of(upstream, model)
+    changes = dict(options.get("capabilities", {}))
+    for name in ("gemini_schema",):
+        if name in options:
+            changes[name] = options[name]
+    if "anthropic_version" in options:
+        changes["api_version"] = options["anthropic_version"]
+    can = of_model(can, [("*", changes)], model) if changes else can
+    codec = client_codec(client)
+    assert codec is not None
+    decoded = (
+        ChatRequest(format=client, model="m")
+        if request is None
+        else codec.decode_request(
+            json.dumps(request).encode(), model=request.get("model", "m"), is_stream=bool(request.get("stream"))
+        )
+    )
+    target = Target(upstream, provider.name, "chn_1", model, can)
+    exchange = Exchange(decoded, target, "req_1", Losses(codec.spelling))
+    return Translation(codec, CODECS[upstream], exchange)
+
+
+def convert_request(vector: Vector) -> dict[str, Any]:
+    """Return the upstream's body, headers and the warnings; or the refusal in the client's format."""
+    try:
+        translating = translation(vector, vector["from"], vector["to"], vector["input"]["body"])
+        written = translating.write()
+    except GatewayError as error:
+        reply = FORMATS[vector["from"]].error_reply(error, "req_1")
+        return {"reject": {"status": reply.status, "body": json.loads(reply.body)}}
+    return {
+        "body": json.loads(msgspec.json.encode(written.body)),
+        "headers": written.headers,
+        "warnings": list(translating.exchange.losses.codes),
+    }
+
+
+def convert_response(vector: Vector) -> dict[str, Any]:
+    """Return the client's status, body and headers for an upstream's answer."""
+    given = vector["input"]
+    translating = answering(vector)
+    body = given["body"] if isinstance(given["body"], str) else json.dumps(given["body"])
+    headers = {name.lower().encode(): value.encode() for name, value in given.get("headers", {}).items()}
+    if given["status"] >= 300:
+        error = translating.failure(given["status"], body.encode(), headers)
+        reply = FORMATS[vector["to"]].error_reply(error, "req_1")
+        told = {name.decode(): value.decode() for name, value in reply.headers}
+        return {"status": reply.status, "body": json.loads(reply.body), "headers": told}
+    whole = translating.tell(translating.read(body.encode()))
+    return {"status": 200, "body": json.loads(whole), "headers": {}}
+
+
+def convert_stream(vector: Vector, chunks: list[bytes]) -> Iterator[bytes]:
+    """Yield the client's bytes of an upstream's stream, and its error when the stream was cut."""
+    translating = answering(vector)
+    exchange = translating.exchange
+    reader = TranslatingReader(
+        Asked(exchange.request.model, is_stream=True, wants_usage=exchange.request.wants_usage),
+        decoder=translating.upstream.stream_decoder(exchange),
+        encoder=translating.client.stream_encoder(exchange),
+        restoring=Restoring(exchange),
+        request_id="req_1",
+    )
+    for chunk in chunks:
+        yield reader.feed(chunk)
+    yield reader.finish()
+    if not reader.is_complete:
+        yield reader.error_event(GatewayError("the stream was cut"), "req_1")
+
+
+def convert_followup(vector: Vector, request: dict[str, Any]) -> dict[str, Any]:
+    """Return the upstream's body for the client's next request."""
+    translating = translation(vector, vector["to"], vector["from"], request)
+    body: dict[str, Any] = json.loads(msgspec.json.encode(translating.write().body))
+    return body
+
+
+def answering(vector: Vector) -> Translation:
+    """Return the translation whose request has been written, as before every answer."""
+    translating = translation(vector, vector["to"], vector["from"], vector["input"].get("request"))
+    translating.write()
+    return translating
