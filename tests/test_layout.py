@@ -7,13 +7,13 @@ import pytest
 
 from channels_app.engine.providers import PROVIDERS
 from routex_site import ROOT
-from routing.engine.formats import FORMATS
+from routing.engine.formats import CODECS, FORMATS
 from routing.engine.strategies import STRATEGIES
 
 REGISTRIES = {
-    "channels_app/engine/providers": PROVIDERS,
-    "routing/engine/formats": FORMATS,
-    "routing/engine/strategies": STRATEGIES,
+    "channels_app/engine/providers": (PROVIDERS,),
+    "routing/engine/formats": (FORMATS, CODECS),
+    "routing/engine/strategies": (STRATEGIES,),
 }
 APPS = ("routex_site", "tenants", "channels_app", "analytics", "routing")
 VENDORS = re.compile(r"openai|anthropic|gemini", re.IGNORECASE)
@@ -26,6 +26,8 @@ VENDOR_ROOMS = (
     "tenants/engine/keys.py",
     "routex_site/bootstrap/",
     "channels_app/channel_document.py",
+    "channels_app/engine/capabilities.py",
+    "channels_app/engine/profiles.py",
     "routing/engine/body.py",  # tells a caller whose kind of body they sent
 )
 
@@ -36,8 +38,12 @@ def sources() -> list[Path]:
 
 @pytest.mark.parametrize("folder", REGISTRIES)
 def test_every_entry_can_be_made_and_every_file_has_its_line(folder):
-    registry = REGISTRIES[folder]
-    made = {type(registry[name]).__module__.rpartition(".")[2] for name in registry}
+    package = folder.replace("/", ".") + "."
+    made = {
+        type(registry[name]).__module__.removeprefix(package).partition(".")[0]
+        for registry in REGISTRIES[folder]
+        for name in registry
+    }
     files, folders = (ROOT / folder).glob("*.py"), (ROOT / folder).glob("*/__init__.py")
     there = {path.stem for path in files} | {path.parent.name for path in folders}
     assert there - {"__init__", "__pycache__"} == made
