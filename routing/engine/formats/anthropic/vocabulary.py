@@ -1,4 +1,4 @@
-"""Messages answers: model and usage of a whole one, the error object, the model listing."""
+"""The words of Messages: errors and their statuses, token counts, the model listing."""
 
 from __future__ import annotations
 
@@ -10,8 +10,6 @@ import msgspec
 
 from analytics.engine.record import Usage
 from routing.engine.errors import GatewayError, Kind
-from routing.engine.format import Answer
-from routing.engine.wirejson import decode
 
 _encode = msgspec.json.Encoder().encode
 
@@ -93,34 +91,6 @@ class ErrorObject(msgspec.Struct):
         message = self.message if isinstance(self.message, str) else ""
         status = STATUS_OF_TYPE.get(self.type, 0) if isinstance(self.type, str) else 0
         return message or "the upstream reported an error", status
-
-
-class _Message(msgspec.Struct):
-    model: Any = None
-    content: msgspec.Raw = msgspec.Raw()
-    input_tokens: int | None = None
-    usage: UsageCounts | None = None
-    error: ErrorObject | None = None
-
-
-_MESSAGE = msgspec.json.Decoder(_Message)
-
-
-def read_answer(body: bytes) -> Answer:
-    """Return the facts of a message or of a token count, which costs no tokens.
-
-    Raises:
-        ValueError: see the contract.
-    """
-    message = decode(_MESSAGE, body)
-    if message.error is not None:
-        raise ValueError(message.error.failure[0])
-    if not message.content and message.input_tokens is None:
-        raise ValueError("the answer has no content")
-    return Answer(
-        usage=message.usage.total() if message.usage else None,
-        model=message.model if isinstance(message.model, str) else "",
-    )
 
 
 def error_object(error: GatewayError, request_id: str) -> dict[str, Any]:
