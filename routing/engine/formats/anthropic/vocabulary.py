@@ -9,7 +9,12 @@ from typing import Any
 import msgspec
 
 from analytics.engine.record import Usage
+from channels_app.engine.capabilities import Capabilities
 from routing.engine.errors import GatewayError, Kind
+from routing.engine.messages import CacheMark
+
+#: The format's name in registries, origins and native parts.
+NAME = "anthropic"
 
 _encode = msgspec.json.Encoder().encode
 
@@ -91,6 +96,68 @@ class ErrorObject(msgspec.Struct):
         message = self.message if isinstance(self.message, str) else ""
         status = STATUS_OF_TYPE.get(self.type, 0) if isinstance(self.type, str) else 0
         return message or "the upstream reported an error", status
+
+
+def counts_of(said: Any) -> UsageCounts | None:
+    """Return the counts of a `usage` member, whatever else it holds; None where it is no object.
+
+    Cache writes that are told by their lifetimes alone are added up.
+    """
+    if not isinstance(said, dict):
+        return None
+    written = _count(said.get("cache_creation_input_tokens"))
+    lifetimes = said.get("cache_creation")
+    if written is None and isinstance(lifetimes, dict):
+        written = sum(_count(lifetimes.get(name)) or 0 for name in _LIFETIMES)
+    details = said.get("output_tokens_details")
+    thought = _count(details.get("thinking_tokens")) if isinstance(details, dict) else None
+    return UsageCounts(
+        _count(said.get("input_tokens")),
+        _count(said.get("output_tokens")),
+        _count(said.get("cache_read_input_tokens")),
+        written,
+        None if thought is None else _OutputDetails(thought),
+    )
+
+
+_LIFETIMES = ("ephemeral_5m_input_tokens", "ephemeral_1h_input_tokens")
+
+
+def _count(value: Any) -> int | None:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return max(int(value), 0)
+
+
+def usage_object(usage: Usage) -> dict[str, Any]:
+    """Return counts as Anthropic reports them: what was cached is counted beside the input."""
+    cached = usage.cache_read_tokens + usage.cache_write_tokens
+    return {
+        "input_tokens": max(usage.input_tokens - cached, 0),
+        "cache_creation_input_tokens": usage.cache_write_tokens,
+        "cache_read_input_tokens": usage.cache_read_tokens,
+        "output_tokens": usage.output_tokens,
+        "output_tokens_details": {"thinking_tokens": usage.reasoning_tokens},
+    }
+
+
+def is_strict_version(can: Capabilities) -> bool:
+    """Whether the version spoken refuses sampling parameters, documents of the assistant, citations of the user.
+
+    Hosts put their own name before a version's date: `bedrock-2023-05-31`.
+    """
+    return can.api_version[-len(_STRICT_SINCE) :] >= _STRICT_SINCE
+
+
+_STRICT_SINCE = "2026-10-21"
+
+
+def marked(block: dict[str, Any], cache: CacheMark | None, can: Capabilities) -> dict[str, Any]:
+    """Return a block with its cache breakpoint where the target has such; other lifetimes become the longer one."""
+    if cache is not None and can.cache_control:
+        ttl = cache.ttl if cache.ttl in {"", "5m"} else "1h"
+        block["cache_control"] = {"type": "ephemeral", "ttl": ttl} if ttl else {"type": "ephemeral"}
+    return block
 
 
 def error_object(error: GatewayError, request_id: str) -> dict[str, Any]:
