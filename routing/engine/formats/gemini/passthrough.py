@@ -1,16 +1,96 @@
-"""Gemini streams: chunks as `data:` events, or, for a client that did not ask for events, as one growing array."""
+"""Gemini bodies that pass unread: what routing needs of a request, an answer's facts, a stream's chunks."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
 
-from routing.engine.errors import GatewayError
-from routing.engine.format import StreamReader
-from routing.engine.formats.gemini.response import ErrorObject, UsageCounts, error_body
-from routing.engine.wirejson import is_json
+from routing.engine.body import Members, read_any, read_members, refuse_other_kinds, splice
+from routing.engine.errors import BadRequest, GatewayError
+from routing.engine.format import Answer, Asked, Route, StreamReader
+from routing.engine.formats.gemini.vocabulary import ErrorObject, UsageCounts, error_body
+from routing.engine.wirejson import decode, is_json
+
+_OWN = ("contents", "content", "requests", "generateContentRequest")
+_ELEMENTS = msgspec.json.Decoder(list[msgspec.Raw])
+_encode = msgspec.json.Encoder().encode
+
+
+def read_request(route: Route, query: Mapping[str, str], body: bytes) -> Asked:
+    """Return the facts of a request; the path names the model.
+
+    Raises:
+        BadRequest: see the contract.
+    """
+    members = read_members(body)
+    method = route.operation.partition(":")[2]
+    refuse_other_kinds(members, _OWN, f"a :{method} path")
+    return Asked(
+        route.model,
+        is_stream=method == "streamGenerateContent",
+        wants_sse=query.get("alt") == "sse",
+        members=members,
+    )
+
+
+def write_request(body: bytes, asked: Asked, model: str) -> bytes:
+    """Return the body, which seldom needs a change: the path names the model.
+
+    Where the body repeats it (each request of a batch must, an embedContent may), it has to agree with the path.
+    """
+    if model == asked.model:
+        return body
+    changes = _renamed(asked.members, model)
+    if "requests" in asked.members:
+        changes["requests"] = _rename_each(bytes(asked.members.values["requests"]), model)
+    return splice(body, asked.members, changes) if changes else body
+
+
+def _renamed(members: Members, model: str) -> dict[str, bytes]:
+    if not isinstance(read_any(members, "model"), str):
+        return {}
+    return {"model": _encode(model if model.startswith("tunedModels/") else f"models/{model}")}
+
+
+def _rename_each(requests: bytes, model: str) -> bytes:
+    try:
+        elements = [bytes(element) for element in _ELEMENTS.decode(requests)]
+    except ValueError:
+        return requests  # no list; the upstream says what it thinks of that
+    return b"[" + b",".join(_rename_one(element, model) for element in elements) + b"]"
+
+
+def _rename_one(request: bytes, model: str) -> bytes:
+    try:
+        members = read_members(request)
+    except BadRequest:
+        return request
+    return splice(request, members, _renamed(members, model))
+
+
+class _Answer(msgspec.Struct, rename="camel"):
+    usage_metadata: UsageCounts | None = None
+    model_version: Any = None
+    error: ErrorObject | None = None
+
+
+_ANSWER = msgspec.json.Decoder(_Answer)
+
+
+def read_answer(body: bytes) -> Answer:
+    """Return the facts of an answer. Token counts and embeddings report no usage.
+
+    Raises:
+        ValueError: see the contract.
+    """
+    answer = decode(_ANSWER, body)
+    if answer.error is not None:
+        raise ValueError(answer.error.failure[0])
+    model = answer.model_version if isinstance(answer.model_version, str) else ""
+    return Answer(usage=answer.usage_metadata.total() if answer.usage_metadata else None, model=model)
 
 
 class _Candidate(msgspec.Struct, rename="camel"):

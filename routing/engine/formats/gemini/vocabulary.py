@@ -1,4 +1,4 @@
-"""Gemini answers: model and usage of a whole one, the error object, the model listing."""
+"""What Gemini's bodies share, passed on or translated: token counts, the error object, the model listing."""
 
 from __future__ import annotations
 
@@ -10,8 +10,6 @@ import msgspec
 
 from analytics.engine.record import Usage
 from routing.engine.errors import GatewayError, Kind
-from routing.engine.format import Answer
-from routing.engine.wirejson import decode
 
 _encode = msgspec.json.Encoder().encode
 
@@ -77,28 +75,6 @@ class ErrorObject(msgspec.Struct):
         code = self.code if isinstance(self.code, int) else 0
         word = self.status if isinstance(self.status, str) else ""
         return message or "the upstream reported an error", code or _HTTP.get(word, 0)
-
-
-class _Answer(msgspec.Struct, rename="camel"):
-    usage_metadata: UsageCounts | None = None
-    model_version: Any = None
-    error: ErrorObject | None = None
-
-
-_ANSWER = msgspec.json.Decoder(_Answer)
-
-
-def read_answer(body: bytes) -> Answer:
-    """Return the facts of an answer. Token counts and embeddings report no usage.
-
-    Raises:
-        ValueError: see the contract.
-    """
-    answer = decode(_ANSWER, body)
-    if answer.error is not None:
-        raise ValueError(answer.error.failure[0])
-    model = answer.model_version if isinstance(answer.model_version, str) else ""
-    return Answer(usage=answer.usage_metadata.total() if answer.usage_metadata else None, model=model)
 
 
 def error_body(error: GatewayError, request_id: str) -> tuple[int, bytes]:
