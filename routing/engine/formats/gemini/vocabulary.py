@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -59,6 +59,42 @@ class UsageCounts(msgspec.Struct, rename="camel"):
             cache_read_tokens=self.cached_content_token_count or 0,
             reasoning_tokens=self.thoughts_token_count or 0,
         )
+
+
+def usage_of(counts: Mapping[str, Any], *, includes_cache: bool = True) -> Usage:
+    """Return the usage that an upstream reports, whatever is missing, null or negative in it."""
+    prompt, tools, cached, thoughts = (
+        _count(counts.get(name))
+        for name in ("promptTokenCount", "toolUsePromptTokenCount", "cachedContentTokenCount", "thoughtsTokenCount")
+    )
+    if counts.get("candidatesTokenCount") is not None:
+        candidates = _count(counts["candidatesTokenCount"])
+    else:
+        candidates = max(_count(counts.get("totalTokenCount")) - prompt - tools - thoughts, 0)
+    return Usage(
+        input_tokens=max(prompt + tools + (0 if includes_cache else cached), cached),
+        output_tokens=candidates + thoughts,
+        cache_read_tokens=cached,
+        reasoning_tokens=thoughts,
+    )
+
+
+def _count(value: Any) -> int:
+    return max(int(value), 0) if isinstance(value, int | float) else 0
+
+
+def encode_usage(usage: Usage) -> dict[str, int]:
+    """Return usage as clients read it: thoughts beside the candidates, cached input within the prompt."""
+    counts = {
+        "promptTokenCount": usage.input_tokens,
+        "candidatesTokenCount": max(usage.output_tokens - usage.reasoning_tokens, 0),
+        "totalTokenCount": usage.input_tokens + usage.output_tokens,
+    }
+    if usage.reasoning_tokens:
+        counts["thoughtsTokenCount"] = usage.reasoning_tokens
+    if usage.cache_read_tokens:
+        counts["cachedContentTokenCount"] = usage.cache_read_tokens
+    return counts
 
 
 class ErrorObject(msgspec.Struct):
