@@ -9,8 +9,12 @@ from typing import Any
 _LINE_END = re.compile(rb"\r\n|\n|\r")
 
 
+#: Stands for data that is no JSON.
+TORN = object()
+
+
 def events_in(body: bytes) -> list[tuple[str, Any]]:
-    """Return each event's name and decoded data, `None` for data that is no JSON; a last one without its end counts."""
+    """Return each event's name and decoded data, `TORN` for what is no JSON; a last one without its end counts."""
     events: list[tuple[str, Any]] = []
     name, data = b"", []
     for line in [*_LINE_END.split(body.removeprefix(b"\xef\xbb\xbf")), b""]:
@@ -33,7 +37,7 @@ def _json(data: bytes) -> Any:
     try:
         return json.loads(data)
     except (ValueError, RecursionError):
-        return None
+        return TORN
 
 
 def is_whole(name: str, body: bytes, choices: int = 1) -> bool:
@@ -62,7 +66,7 @@ def may_end(name: str, event: Any) -> bool:
     if not isinstance(event, dict):
         return False
     if name in {"anthropic", "openai-responses"}:
-        return event.get("type") in {"message_stop", "response.completed", "response.incomplete"}
+        return event.get("type") in ("message_stop", "response.completed", "response.incomplete")
     said = event.get("candidates") if name == "gemini" else event.get("choices")
     finish = "finishReason" if name == "gemini" else "finish_reason"
     is_finish = isinstance(said, list) and any(isinstance(each, dict) and each.get(finish) for each in said)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
+import msgspec
 from msgspec.structs import replace
 
 from analytics.engine.record import Usage
@@ -37,6 +38,23 @@ def peeled(state: Opaque | None) -> Opaque | None:
     if inner.origin is None:
         inner = unwrap(state.blob)
     return Opaque(inner.blob) if inner.origin is None else peeled(inner)
+
+
+def assert_same(one: Any, other: Any) -> None:
+    """Fail with the places where two values differ, rather than with both of them whole."""
+    found = list(_differences(one, other, ""))
+    assert not found, "\n".join(found)
+
+
+def _differences(one: Any, other: Any, path: str) -> Iterator[str]:
+    if isinstance(one, msgspec.Struct) and type(one) is type(other):
+        for name in one.__struct_fields__:
+            yield from _differences(getattr(one, name), getattr(other, name), f"{path}.{name}")
+    elif isinstance(one, tuple) and isinstance(other, tuple) and len(one) == len(other):
+        for place, (mine, yours) in enumerate(zip(one, other, strict=True)):
+            yield from _differences(mine, yours, f"{path}[{place}]")
+    elif one != other:
+        yield f"{path or 'all'}: {one!r} is not {other!r}"
 
 
 # --- requests ------------------------------------------------------------------------------------------------------
