@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from hypothesis import strategies as st
@@ -75,6 +75,8 @@ class Carries:
     #: Arguments are text (kept to the letter) or an object (kept by meaning).
     arguments: Strategy = words.arguments
     arguments_are_text: bool = False
+    #: Members that its upstreams are always told, asked for or not.
+    added: frozenset[str] = frozenset()
     #: Members of the body that only it has.
     native: Mapping[str, Any] = field(default_factory=dict)
     # --- answers ---
@@ -84,6 +86,11 @@ class Carries:
     citations: Strategy = NO
     #: Fields of usage that it has no slot for.
     uncounted: frozenset[str] = frozenset()
+
+    def over(self, upstream: Carries) -> Carries:
+        """Return what a client of this format can be told apart of an upstream's answers: what both keep."""
+        are_text = self.arguments_are_text and upstream.arguments_are_text
+        return replace(self, keeps=self.keeps & upstream.keeps, arguments_are_text=are_text)
 
 
 _EFFORTS = ("minimal", "low", "medium", "high", "xhigh", "max")
@@ -180,6 +187,7 @@ RESPONSES = Carries(
     states=frozenset({"reasoning"}),
     arguments=words.loose_arguments,
     arguments_are_text=True,
+    added=frozenset({"store", "include"}),
     native={"truncation": "auto", "max_tool_calls": 3},
 )
 
@@ -197,7 +205,7 @@ ANTHROPIC = Carries(
             st.builds(Thinking, st.just("adaptive"), effort=st.sampled_from((None, "low", "high", "max"))),
             st.just(Thinking("disabled")),
         ),
-        "output": st.builds(OutputFormat, st.just("json_schema"), words.object_schemas),
+        "output": st.builds(OutputFormat, st.just("json_schema"), words.object_schemas, strict=st.just(True)),
         "user": st.sampled_from(("u-1", '{"session_id":"s"}')),
         "service_tier": st.just("auto"),
         "cache": MARK,
@@ -238,7 +246,10 @@ GEMINI = Carries(
         "frequency_penalty": PENALTY,
         "choices": st.integers(1, 3),
         "thinking": st.builds(
-            Thinking, budget_tokens=st.integers(1, 24_000), is_shown=st.sampled_from((None, True, False))
+            Thinking,
+            st.just("enabled"),
+            budget_tokens=st.integers(1, 24_000),
+            is_shown=st.sampled_from((None, True, False)),
         ),
         "output": st.one_of(
             st.just(OutputFormat("json_object")), st.builds(OutputFormat, st.just("json_schema"), words.object_schemas)

@@ -9,9 +9,8 @@ import msgspec
 
 from routing.engine.answers import Collector
 from routing.engine.errors import BadRequest
-from routing.engine.format import Asked
 from routing.engine.messages import ChatAnswer, ChatRequest, Ended, Failed, StreamEvent
-from routing.engine.translation import Restoring, TranslatingReader
+from routing.engine.translation import TranslatingReader, Translation
 from tests.routing.engine.translation import endings, talking
 from tests.routing.engine.translation.grammar import reading_of
 from tests.routing.engine.translation.talking import CLIENTS, asked, exchange, is_built, pieces
@@ -155,10 +154,4 @@ def stream_onwards(name: str, body: bytes, size: int = 4096) -> None:
 def reader_for(to: str, name: str, **fields: object) -> TranslatingReader:
     """Return what relays an upstream's stream to a client."""
     exchanging = exchange(asked(to, is_stream=True, **fields), name)
-    return TranslatingReader(
-        Asked(exchanging.request.model, is_stream=True),
-        decoder=talking.upstream(name).stream_decoder(exchanging),
-        encoder=talking.client(to).stream_encoder(exchanging),
-        restoring=Restoring(exchanging),
-        request_id="req_1",
-    )
+    return talking.reader_of(Translation(talking.client(to), talking.upstream(name), exchanging))

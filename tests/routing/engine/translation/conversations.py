@@ -28,7 +28,7 @@ def requests(draw: st.DrawFn, carries: Carries) -> ChatRequest:
     fields: dict[str, Any] = {
         name: draw(values)
         for name, values in carries.fields.items()
-        if name in carries.required or draw(st.integers(0, 3)) == 0
+        if name in carries.required or draw(st.integers(0, 3)) == 3
     }
     if "top_logprobs" in fields and "logprobs" not in fields:
         del fields["top_logprobs"]
@@ -79,7 +79,7 @@ def _messages(draw: st.DrawFn, carries: Carries, fields: dict[str, Any]) -> list
         messages.append(turn)
         if calls:
             messages += [Message("user", (_result(draw, carries, call),)) for call in calls]
-        if carries.mid_system and draw(st.integers(0, 4)) == 0:
+        if carries.mid_system and draw(st.integers(0, 4)) == 4:
             messages.append(Message("system", (draw(_texts(carries)),)))
         if not calls or draw(st.booleans()):
             messages.append(_user(draw, carries))
@@ -140,7 +140,7 @@ def calls_of(carries: Carries, customs: list[str]) -> st.SearchStrategy[ToolCall
 def _result(draw: st.DrawFn, carries: Carries, call: ToolCall) -> ToolResult:
     most = 2 if "result_texts" in carries.keeps else 1
     parts: list[Any] = draw(st.lists(st.builds(Text, words.spoken), min_size=1, max_size=most))
-    if draw(st.integers(0, 3)) == 0 and not carries.result_media.is_empty:
+    if draw(st.integers(0, 3)) == 3 and not carries.result_media.is_empty:
         parts.append(draw(carries.result_media))
     is_error = "errors" in carries.keeps and draw(st.booleans())
     mark = draw(st.one_of(st.none(), carries.mark)) if "result" in carries.marks else None

@@ -25,7 +25,7 @@ def events_in(body: bytes) -> list[tuple[str, Any]]:
             elif field == b"event":
                 name = value.removeprefix(b" ")
         else:
-            if data:
+            if any(data):
                 events.append((name.decode(errors="replace"), _json(b"\n".join(data))))
             name, data = b"", []
     return events

@@ -50,7 +50,10 @@ def _differences(one: Any, other: Any, path: str) -> Iterator[str]:
     if isinstance(one, msgspec.Struct) and type(one) is type(other):
         for name in one.__struct_fields__:
             yield from _differences(getattr(one, name), getattr(other, name), f"{path}.{name}")
-    elif isinstance(one, tuple) and isinstance(other, tuple) and len(one) == len(other):
+    elif isinstance(one, dict) and isinstance(other, dict):
+        for key in one | other:
+            yield from _differences(one.get(key), other.get(key), f"{path}.{key}")
+    elif isinstance(one, tuple | list) and type(one) is type(other) and len(one) == len(other):
         for place, (mine, yours) in enumerate(zip(one, other, strict=True)):
             yield from _differences(mine, yours, f"{path}[{place}]")
     elif one != other:
@@ -79,6 +82,7 @@ def request_form(request: ChatRequest, carries: Carries) -> ChatRequest:
         system=request.system if "system_blocks" in carries.keeps else _one_text(request.system),
         tool_choice=choice,
         wants_usage=True,
+        native={name: value for name, value in request.native.items() if name not in carries.added},
     )
 
 
@@ -110,9 +114,10 @@ def _part(part: Part, carries: Carries) -> Part:
 
 
 def _arguments(call: ToolCall, carries: Carries) -> Any:
-    if carries.arguments_are_text or call.is_custom:
+    if call.is_custom:
         return call.arguments
-    return read_json(call.arguments or "{}")
+    said = call.arguments or "{}"
+    return said if carries.arguments_are_text else read_json(said)
 
 
 def read_json(text: str) -> Any:
@@ -143,21 +148,21 @@ def _joined(parts: Iterable[Part], carries: Carries) -> tuple[Part, ...]:
     for part in parts:
         last = told[-1] if told else None
         if _runs_on(last, part):
-            told[-1] = replace(
-                last, text=last.text + part.text, state=part.state, citations=last.citations + part.citations
-            )
+            state = _both(last.state, part.state)
+            told[-1] = replace(last, text=last.text + part.text, state=state, citations=last.citations + part.citations)
         else:
             told.append(part)
     return tuple(told)
 
 
 def _runs_on(last: Part | None, part: Part) -> bool:
-    return (
-        isinstance(last, Text)
-        and isinstance(part, Text)
-        and last.state is None
-        and (last.is_refusal, last.cache) == (part.is_refusal, part.cache)
-    )
+    is_text = isinstance(last, Text) and isinstance(part, Text)
+    return is_text and (last.is_refusal, last.cache) == (part.is_refusal, part.cache)
+
+
+def _both(one: Opaque | None, other: Opaque | None) -> Opaque | None:
+    """Return the states of two parts that are told as one: neither may be lost."""
+    return Opaque(f"{one.blob} {other.blob}") if one and other else one or other
 
 
 # --- answers -------------------------------------------------------------------------------------------------------
@@ -202,14 +207,15 @@ def _gathered(parts: Iterable[Part]) -> list[Part]:
 
 
 def _thoughts_joined(parts: Iterable[Part], carries: Carries) -> tuple[Part, ...]:
-    """Return the parts with neighbouring thoughts made one where only a state keeps them apart."""
+    """Return the parts with neighbouring thoughts made one where the format does not keep them apart."""
     if "summaries" in carries.keeps or carries.name == "anthropic":
         return tuple(parts)
     told: list[Part] = []
     for part in parts:
         last = told[-1] if told else None
-        if isinstance(last, Reasoning) and isinstance(part, Reasoning) and last.state is None:
-            told[-1] = replace(part, texts=tuple(filter(None, ("".join((*last.texts, *part.texts)),))))
+        if isinstance(last, Reasoning) and isinstance(part, Reasoning):
+            texts = tuple(filter(None, ("".join((*last.texts, *part.texts)),)))
+            told[-1] = replace(part, texts=texts, state=_both(last.state, part.state))
         else:
             told.append(part)
     return tuple(told)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -15,6 +16,9 @@ from google import genai
 from google.genai import errors as genai_errors
 from google.genai import types as genai_types
 from openai.lib.streaming.chat import ChatCompletionStreamState
+
+# Every stream is one request to them, and they tell each.
+logging.getLogger("httpx2").setLevel(logging.WARNING)
 
 #: What the SDKs raise on an error in band.
 IN_BAND = (openai.APIError, anthropic.APIStatusError, genai_errors.APIError)

@@ -18,6 +18,7 @@ from routing.engine.messages import (
     Opaque,
     Part,
     ReasoningDelta,
+    ReasoningState,
     StreamEvent,
     Text,
     TextDelta,
@@ -59,17 +60,20 @@ def usages(draw: st.DrawFn, carries: Carries) -> Usage:
 def answers(draw: st.DrawFn, carries: Carries, most_choices: int | None = None) -> ChatAnswer:
     """Draw a whole answer."""
     most = carries.choices if most_choices is None else most_choices
-    choices = [_choice(draw, carries) for _ in range(draw(st.integers(1, most)))]
+    seen: set[str] = set()
+    choices = [_choice(draw, carries, seen) for _ in range(draw(st.integers(1, most)))]
     return ChatAnswer("up_1", "upstream-model", CREATED_S, tuple(choices), draw(usages(carries)))
 
 
-def _choice(draw: st.DrawFn, carries: Carries) -> Choice:
+def _choice(draw: st.DrawFn, carries: Carries, seen: set[str]) -> Choice:
     parts = draw(st.lists(_parts(carries), min_size=1, max_size=4))
-    parts = _with_ids_of_their_own(parts)
+    parts = _with_ids_of_their_own(parts, seen)
     finish = draw(carries.finishes)
     if any(isinstance(part, ToolCall) for part in parts) and finish.reason not in {"length", "filter"}:
         finish = Finish("tool_calls")
     if any(isinstance(part, Text) and part.is_refusal for part in parts):
+        # It stands in place of an answer.
+        parts = [part for part in parts if not isinstance(part, Text) or part.is_refusal]
         finish = Finish("filter")
     logprobs = draw(st.one_of(st.none(), st.lists(_TOKEN, min_size=1, max_size=2))) if carries.logprobs else None
     return Choice(tuple(parts), finish, logprobs)
@@ -106,9 +110,8 @@ def _cited(draw: st.DrawFn, carries: Carries) -> Text:
     return Text(text, citations=tuple(draw(st.lists(carries.citations, min_size=1, max_size=2))))
 
 
-def _with_ids_of_their_own(parts: Iterable[Part]) -> list[Part]:
-    """Return the parts with calls numbered where two have the same id."""
-    seen: set[str] = set()
+def _with_ids_of_their_own(parts: Iterable[Part], seen: set[str]) -> list[Part]:
+    """Return the parts with calls numbered where two of an answer have the same id."""
     made: list[Part] = []
     for part in parts:
         if isinstance(part, ToolCall):
@@ -135,12 +138,20 @@ def tellings(draw: st.DrawFn, answer: ChatAnswer) -> list[StreamEvent]:
         events += _chopped(draw, event)
     if draw(st.booleans()):
         events = _interleaved(draw, events)
-    if draw(st.booleans()):
-        # Not every upstream says when a call is whole.
-        events = [event for event in events if not isinstance(event, ToolEnded)]
+    if len(answer.choices) == 1 and draw(st.booleans()):
+        events = _without_ends(events)
     if answer.usage is not None and draw(st.booleans()):
         events.insert(1, UsageReport(replace(answer.usage, output_tokens=answer.usage.reasoning_tokens)))
     return events
+
+
+def _without_ends(events: list[StreamEvent]) -> list[StreamEvent]:
+    """Return the events as upstreams send them that do not say when a call is whole, while nothing else follows it."""
+    last = max(
+        (place for place, event in enumerate(events) if isinstance(event, TextDelta | ReasoningDelta | ReasoningState)),
+        default=0,
+    )
+    return [event for place, event in enumerate(events) if place < last or not isinstance(event, ToolEnded)]
 
 
 def _chopped(draw: st.DrawFn, event: StreamEvent) -> list[StreamEvent]:

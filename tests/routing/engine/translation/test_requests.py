@@ -17,6 +17,12 @@ from tests.routing.engine.translation.profile import profile
 from tests.routing.engine.translation.talking import CLIENTS, each, each_pair
 
 
+def in_order(body):
+    """Return a body as it is read, with lists whose order says nothing sorted."""
+    read = msgspec.json.decode(msgspec.json.encode(body))
+    return {**read, "include": sorted(read["include"])} if "include" in read else read
+
+
 @pytest.mark.parametrize("name", each(CLIENTS))
 def test_a_request_comes_back_from_its_own_format_as_it_was(name):
     carries = CARRIES[name]
@@ -50,7 +56,7 @@ def test_what_is_written_for_an_upstream_is_read_and_written_the_same_again(clie
         read = reader.decode_request(body, model=asked.model, is_stream=asked.is_stream)
         # A second hop must find nothing to change: what was fitted once fits.
         again = talking.translation(replace(read, model=asked.model), upstream, can).write().body
-        assert_same(msgspec.json.decode(msgspec.json.encode(again)), msgspec.json.decode(body))
+        assert_same(in_order(again), in_order(written))
 
     holds()
 

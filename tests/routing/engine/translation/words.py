@@ -76,10 +76,13 @@ def nested(depth: int) -> dict[str, Any]:
 
 json_objects = st.one_of(
     st.dictionaries(st.sampled_from(("city", "unit", "path", "ключ")), json_values, max_size=3),
-    st.sampled_from(({}, nested(3), nested(60))),
+    st.sampled_from(({}, nested(2), nested(9))),
 )
 #: Arguments as a model writes them, whole and valid.
-arguments = json_objects.map(lambda value: _encode(value).decode())
+arguments = st.one_of(
+    json_objects.map(lambda value: _encode(value).decode()),
+    st.sampled_from(('{ "a" : 1.0 }', '{"n":123456789012345678901234567890}', '{"s":"\\u00e9\\ud83d\\ude00"}\n')),
+)
 #: Arguments as a model may write them too: cut at a limit, with blanks, with numbers beyond 64 bits, or not JSON.
 loose_arguments = st.one_of(
     arguments,
@@ -88,8 +91,6 @@ loose_arguments = st.one_of(
             "",
             "{",
             '{"a": "b',
-            '{ "a" : 1.0 }',
-            '{"n":123456789012345678901234567890}',
             '{"x":1e400}',
             '{"s":"\\ud83d"}',
             "[1]",

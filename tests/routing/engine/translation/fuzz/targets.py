@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 from hypothesis import strategies as st
 
-from routing.engine import provenance, schema
+from routing.engine import openapi, provenance
 from routing.engine.errors import BadRequest
 from routing.engine.messages import Opaque, Origin
 from routing.engine.sse import EventSplitter, parse_event
@@ -35,7 +35,7 @@ class Target:
 
 def targets() -> dict[str, Target]:
     """Return all targets whose codecs are there, by name."""
-    made = [_to_openapi(), _from_openapi(), _events(), _unwrap(), _names()]
+    made = [_to_openapi(), _from_openapi(), _object_schema(), _mended(), _tokens(), _events(), _unwrap(), _names()]
     for name in UPSTREAMS:
         if is_built(name):
             made += [_answer(name), _error(name), _stream(name)]
@@ -163,11 +163,69 @@ def _schema_target(name: str, turned: Callable[[Any], Any]) -> Target:
 
 
 def _to_openapi() -> Target:
-    return _schema_target("schema.to_openapi", schema.to_openapi)
+    return _schema_target("openapi.to_openapi", openapi.to_openapi)
 
 
 def _from_openapi() -> Target:
-    return _schema_target("schema.from_openapi", schema.from_openapi)
+    return _schema_target("openapi.from_openapi", openapi.from_openapi)
+
+
+def _object_schema() -> Target:
+    return _schema_target("schema.object_schema", schema.object_schema)
+
+
+def _text_target(name: str, used: Callable[[str], object], cases: st.SearchStrategy[str], worst: Hostile) -> Target:
+    def decode(body: bytes) -> object:
+        return used(body.decode(errors="replace"))
+
+    return Target(name, decode, decode, cases.map(lambda text: text.encode()), worst)
+
+
+def _mended() -> Target:
+    def used(text: str) -> None:
+        mended = jsonmend.mended(text)
+        assert mended is None or jsonmend.is_json(mended), f"{mended!r} is no JSON"
+        assert not jsonmend.is_json(text) or mended == text, "valid JSON was changed"
+
+    pieces_of = (
+        "{",
+        "}",
+        "[",
+        "]",
+        '"',
+        "'",
+        ":",
+        ",",
+        "a",
+        "1",
+        " ",
+        "\n",
+        "\\",
+        "True",
+        "```json",
+        "```",
+        "null",
+        "\\u12",
+    )
+    cases = st.one_of(words.loose_arguments, st.lists(st.sampled_from(pieces_of), max_size=14).map("".join))
+    worst: Hostile = dict(hostile.JSON) | {
+        "quotes": lambda size: b"'" * size,
+        "fences": lambda size: b"```json " * (size // 8),
+        "words": lambda size: b"{" + b"a:True," * (size // 7),
+        "strings without end": lambda size: b'{"' + b'a\\"' * (size // 3),
+    }
+    return _text_target("jsonmend", used, cases, worst)
+
+
+def _tokens() -> Target:
+    def used(text: str) -> None:
+        assert tokens.count_text(text) >= 0
+
+    worst: Hostile = dict(hostile.JSON) | {
+        "letters": lambda size: b"x" * size,
+        "emoji": lambda size: "😀".encode() * (size // 4),
+    }
+    return _text_target("tokens", used, words.texts, worst)
 
 
 def _events() -> Target:
