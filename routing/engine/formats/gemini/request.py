@@ -32,7 +32,21 @@ def decode_request(body: bytes, *, model: str, is_stream: bool) -> ChatRequest:
     Raises:
         BadRequest: see the contract.
     """
+    return _request(_members(body), model=model, is_stream=is_stream)
+
+
+def decode_count_request(body: bytes, *, model: str) -> ChatRequest:
+    """Return the conversation of a count: `contents` alone, or a whole request in an envelope.
+
+    Raises:
+        BadRequest: see the contract.
+    """
     members = _members(body)
+    inner = members.get("generateContentRequest")
+    return _request(camel(inner) if isinstance(inner, dict) else members, model=model, is_stream=False)
+
+
+def _request(members: Members, *, model: str, is_stream: bool) -> ChatRequest:
     generation, native = decode_generation(members.get("generationConfig"))
     choice, config = decode_choice(members.get("toolConfig"))
     native |= {name: value for name, value in members.items() if name not in _READ and value is not None}
