@@ -413,11 +413,25 @@ def test_thinking(to, thinking, config):
     [
         ("gemini-2.0-flash", Thinking("enabled", budget_tokens=8000), "dropped:thinking"),
         ("gemini-2.5-flash", Thinking("enabled", budget_tokens=60_000), "clamped:thinking"),
-        ("gemini-3-flash", Thinking("disabled"), "clamped:thinking"),
     ],
 )
 def test_thinking_that_the_model_cannot_do(to, thinking, loss):
     assert loss in written(asked(thinking=thinking), to)[1]
+
+
+@pytest.mark.parametrize(
+    ("to", "least"),
+    [
+        ("gemini-2.5-pro", {"thinkingBudget": 128}),
+        ("gemini-3-flash", {"thinkingLevel": "MINIMAL"}),
+        ("gemini-3-pro", {"thinkingLevel": "LOW"}),
+    ],
+)
+def test_model_that_always_thinks_thinks_as_little_as_it_can(to, least):
+    for off in (Thinking("disabled"), Thinking(effort="none"), Thinking("disabled", budget_tokens=0)):
+        body, losses = written(asked(thinking=off), to)
+        assert body["generationConfig"]["thinkingConfig"] == {"includeThoughts": False, **least}
+        assert "clamped:thinking" in losses
 
 
 @pytest.mark.parametrize(
