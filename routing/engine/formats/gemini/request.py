@@ -11,6 +11,7 @@ from routing.engine.codec import Exchange, Written
 from routing.engine.errors import BadRequest
 from routing.engine.formats.gemini.contents_decoding import decode_contents, decode_system
 from routing.engine.formats.gemini.contents_encoding import encode_contents, encode_system
+from routing.engine.formats.gemini.depth import MAX_DEPTH, is_too_deep
 from routing.engine.formats.gemini.generation import decode_generation, encode_generation, is_generation
 from routing.engine.formats.gemini.members import Members, camel, text
 from routing.engine.formats.gemini.tools import decode_choice, decode_tools, encode_choice, encode_tools
@@ -76,6 +77,8 @@ def _members(body: bytes) -> Members:
     if not isinstance(found, dict):
         read_members(body)
         raise BadRequest("Body must be a JSON object.")
+    if is_too_deep(body, found):
+        raise BadRequest(f"Body is nested too deeply: {MAX_DEPTH} levels are read.", code="invalid_json")
     return camel(found)
 
 
