@@ -25,6 +25,8 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
     mid_system: bool = False
     #: `developer` is a known role; else it is written as `system`.
     developer_role: bool = False
+    #: Text may come as a list of parts, which keeps its blocks apart; else it is one string (chat formats).
+    text_parts: bool = True
     #: Images by URL are fetched by the upstream; else they must be sent inline.
     image_urls: bool = True
     #: Images in tool messages (chat formats).

@@ -112,6 +112,8 @@ class SSEDecoder(StreamDecoder):
             name, data = parse_event(block)
             if data:
                 self.read(name, data, events)
+            elif block.lstrip()[:1] in {b"{", b"["}:
+                self.read(b"", block.strip(), events)  # a plain body that happens to end in a blank line
         return events
 
     def finish(self) -> list[StreamEvent]:
