@@ -23,7 +23,9 @@ CODECS: Registry[UpstreamCodec] = Registry(
     __name__,
     {
         "anthropic": ".anthropic.codec:AnthropicCodec",
+        "cohere": ".cohere.codec:CohereCodec",
         "gemini": ".gemini.codec:GeminiCodec",
+        "ollama": ".ollama.codec:OllamaCodec",
         "openai-chat": ".openai_chat.codec:OpenAIChatCodec",
         "openai-responses": ".openai_responses.codec:OpenAIResponsesCodec",
     },
