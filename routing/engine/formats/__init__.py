@@ -23,6 +23,7 @@ CODECS: Registry[UpstreamCodec] = Registry(
     __name__,
     {
         "anthropic": ".anthropic.codec:AnthropicCodec",
+        "bedrock-converse": ".bedrock_converse.codec:BedrockConverseCodec",
         "cohere": ".cohere.codec:CohereCodec",
         "gemini": ".gemini.codec:GeminiCodec",
         "ollama": ".ollama.codec:OllamaCodec",

@@ -108,9 +108,9 @@ def _assistant(message: Message, can: Capabilities, losses: Losses) -> Iterable[
     text = "".join(part.text for part in text_and_media(message.parts)[0])
     thoughts = [part for part in message.parts if isinstance(part, Reasoning)]
     shown = [part.text for part in thoughts if part.text] if can.reasoning_content_input else []
-    if thoughts and not shown:
-        losses.dropped("thinking")
     calls = [part for part in message.parts if isinstance(part, ToolCall)]
+    if (thoughts and not shown) or any(call.state is not None for call in calls):
+        losses.dropped("thinking")
     content: list[Json] = [{"type": "thinking", "thinking": thought} for thought in shown]
     written: Json = {"role": "assistant"}
     if calls:

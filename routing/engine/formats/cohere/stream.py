@@ -73,6 +73,7 @@ class ChatEvents(SSEDecoder):
         super().__init__(exchange)
         self._halves = Halves()
         self._call_halves: dict[int, Halves] = {}
+        self._is_told = False
         self._is_over = False
         #: The plan or the number of the block that is open, and what it holds.
         self._open: Any = None
@@ -98,6 +99,9 @@ class ChatEvents(SSEDecoder):
         kind = text_of(event.type) or name.decode("latin-1")
         read = _READERS.get(kind)
         if read is not None:
+            if not self._is_told:
+                self._is_told = True
+                events.append(Began(text_of(event.id)))
             read(self, event, events)
         elif kind in {"", "error"}:
             self._read_other(kind, data, event, events)
@@ -125,7 +129,7 @@ class ChatEvents(SSEDecoder):
     # --- each kind of event ----------------------------------------------------------------------------------------
 
     def _begin(self, event: _Event, events: list[StreamEvent]) -> None:
-        events.append(Began(text_of(event.id)))
+        """Nothing but the beginning itself, which any first event is."""
 
     def _content(self, event: _Event, events: list[StreamEvent]) -> None:
         """Read the start or a piece of a block."""

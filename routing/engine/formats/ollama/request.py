@@ -124,6 +124,8 @@ def _called(call: ToolCall, losses: Losses) -> Json:
     arguments, is_faithful = as_object(call.arguments)
     if not is_faithful:
         losses.emulated("tool_arguments")
+    if call.state is not None:
+        losses.dropped("thinking")
     return {"name": call.name, "arguments": arguments}
 
 

@@ -196,7 +196,7 @@ def test_unknown_and_odd_events_are_passed_over():
         + event("tool-call-end", index=[1])
         + event("citation-start", {"citations": [None, {"sources": 3, "content_index": {}}]})
     )
-    events = told(CODEC, odd + SPOKEN)
+    events = told(CODEC, START + odd + SPOKEN)
     assert collected(events) == collected(told(CODEC, SPOKEN))
 
 
