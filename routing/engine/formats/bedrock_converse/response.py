@@ -48,7 +48,10 @@ def decode_answer(body: bytes, exchange: Exchange) -> ChatAnswer:
     Raises:
         ValueError: see the contract.
     """
-    said = object_of(decode(_ANY, body))
+    try:
+        said = object_of(decode(_ANY, body))
+    except RecursionError as error:
+        raise ValueError("the answer is nested too deeply") from error
     message = object_of(object_of(said.get("output")).get("message"))
     if not message and not text_of(said.get("stopReason")):
         raise ValueError(said_in(body)[0] or "the answer has no message")

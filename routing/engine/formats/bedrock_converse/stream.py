@@ -77,7 +77,9 @@ class ConverseFrames(FrameDecoder):
 
     def __init__(self, exchange: Exchange) -> None:
         super().__init__(exchange)
-        self._blocks: dict[Any, _Block] = {}
+        self._blocks: dict[int, _Block] = {}
+        #: Which of them is no call: of those, one at a time is open.
+        self._plain = -1
         self._calls = 0
         self._chars = 0
         self._is_told = False
@@ -121,19 +123,20 @@ class ConverseFrames(FrameDecoder):
 
     # --- blocks -----------------------------------------------------------------------------------------------------
 
-    def _block(self, index: Any, kind: str, events: list[StreamEvent]) -> _Block:
+    def _block(self, index: int, kind: str, events: list[StreamEvent]) -> _Block:
         """Return the open block of that index, a new one where it was of another kind."""
         block = self._blocks.get(index)
         if block is not None and block.kind != kind:
             self._stop(index, events)
             block = None
         if block is None:
-            for other in [other for other, each in self._blocks.items() if each.kind != "toolUse"]:
-                self._stop(other, events)
+            self._stop(self._plain, events)
+            if kind != "toolUse":
+                self._plain = index
             block = self._blocks[index] = _Block(kind, before=self._chars)
         return block
 
-    def _start(self, index: Any, start: dict[str, Any], events: list[StreamEvent]) -> None:
+    def _start(self, index: int, start: dict[str, Any], events: list[StreamEvent]) -> None:
         if call := object_of(start.get("toolUse")):
             self._stop(index, events)
             block = self._block(index, "toolUse", events)
@@ -152,7 +155,7 @@ class ConverseFrames(FrameDecoder):
         call_id = text_of(call.get("toolUseId")) or mint_id(f"{request_id}.{block.call}" if request_id else "")
         events.append(ToolBegan(block.call, call_id, name))
 
-    def _delta(self, index: Any, delta: dict[str, Any], events: list[StreamEvent]) -> None:
+    def _delta(self, index: int, delta: dict[str, Any], events: list[StreamEvent]) -> None:
         text = delta.get("text")
         if text and isinstance(text, str):
             block = self._block(index, "text", events)
@@ -170,7 +173,7 @@ class ConverseFrames(FrameDecoder):
             data = text_of(object_of(image.get("source")).get("bytes"))
             self._block(index, "image", events).blobs.append(data)
 
-    def _arguments(self, index: Any, text: str, events: list[StreamEvent]) -> None:
+    def _arguments(self, index: int, text: str, events: list[StreamEvent]) -> None:
         """Read a piece of a call's arguments; an empty one says nothing, not even that there is a call."""
         if not text:
             return
@@ -190,10 +193,12 @@ class ConverseFrames(FrameDecoder):
         if redacted := text_of(said.get("redactedContent")):
             block.blobs.append(redacted)
 
-    def _stop(self, index: Any, events: list[StreamEvent]) -> None:
+    def _stop(self, index: int, events: list[StreamEvent]) -> None:
         block = self._blocks.pop(index, None)
         if block is None:
             return
+        if index == self._plain:
+            self._plain = -1
         if block.kind == "toolUse" and block.call >= 0:
             if rest := block.halves.rest() or ("" if block.has_arguments else "{}"):
                 events.append(ToolDelta(block.call, rest))
@@ -235,9 +240,10 @@ class ConverseFrames(FrameDecoder):
             events.append(Ended())
 
 
-def _index(event: _Event) -> Any:
+def _index(event: _Event) -> int:
     """Return a block's index; a missing one is the first."""
-    return event.contentBlockIndex if isinstance(event.contentBlockIndex, int) else 0
+    index = event.contentBlockIndex
+    return index if isinstance(index, int) and index >= 0 else 0
 
 
 def _joined_base64(pieces: list[str]) -> str:

@@ -264,7 +264,7 @@ def test_odd_streams_are_put_in_order():
     assert [each.finish.reason for each in events if isinstance(each, Finished)] == ["tool_calls"]
 
 
-@pytest.mark.parametrize("body", [b"", b"[]", b"{}", b'{"message":"no"}', b'{"output":{"message":5}}'])
+@pytest.mark.parametrize("body", [b"", b"[" * 100_000, b"[]", b"{}", b'{"message":"no"}', b'{"output":{"message":5}}'])
 def test_whole_answer_that_is_none_is_refused(body):
     with pytest.raises(ValueError, match=r"."):
         CODEC.decode_answer(body, claude())

@@ -214,7 +214,9 @@ def test_offsets_count_the_text_before_the_block():
     assert (citation.start, citation.end) == (6, 9)
 
 
-@pytest.mark.parametrize("body", [b"", b"[]", b"{}", b'{"message":"no such model"}', b'{"finish_reason":"ERROR"}'])
+@pytest.mark.parametrize(
+    "body", [b"", b"[" * 100_000, b"[]", b"{}", b'{"message":"no such model"}', b'{"finish_reason":"ERROR"}']
+)
 def test_whole_answer_that_is_none_is_refused(body):
     with pytest.raises(ValueError, match=r"."):
         CODEC.decode_answer(body, exchange_of(CODEC, chat("hi")))
