@@ -19,25 +19,6 @@ Json = dict[str, Any]
 ISSUER = "anthropic"
 _HOSTS = frozenset({ISSUER, "bedrock-converse", "bedrock-invoke", "vertex-anthropic"})
 _EFFORTS = ("low", "medium", "high", "xhigh", "max")
-#: Betas that the host knows; it refuses a request that names another.
-#: https://docs.aws.amazon.com/bedrock/latest/userguide/model-parameters-anthropic-claude-messages-request-response.html
-BETAS = frozenset(
-    {
-        "computer-use-2024-10-22",
-        "computer-use-2025-01-24",
-        "computer-use-2025-11-24",
-        "token-efficient-tools-2025-02-19",
-        "interleaved-thinking-2025-05-14",
-        "output-128k-2025-02-19",
-        "dev-full-thinking-2025-05-14",
-        "context-1m-2025-08-07",
-        "context-management-2025-06-27",
-        "effort-2025-11-24",
-        "tool-search-tool-2025-10-19",
-        "tool-examples-2025-10-29",
-        "fine-grained-tool-streaming-2025-05-14",
-    }
-)
 
 
 def is_claude(target: Target) -> bool:
@@ -64,12 +45,6 @@ def is_readable(reasoning: Reasoning, exchange: Exchange) -> bool:
     formats = _HOSTS if is_claude(target) else {target.format}
     is_kin = state.origin.account == target.account or state.origin.family == family(target.model)
     return state.origin.format in formats and is_kin
-
-
-def known_betas(said: Any) -> list[str]:
-    """Return those of a client's betas (a list, or one comma-separated string) that the host knows."""
-    asked = said.split(",") if isinstance(said, str) else said if isinstance(said, list) else []
-    return [beta.strip() for beta in asked if isinstance(beta, str) and beta.strip() in BETAS]
 
 
 def add_thinking(exchange: Exchange, inference: Json, fields: Json, *, may_think: bool, is_forced: bool) -> None:

@@ -7,9 +7,10 @@ from typing import Any
 
 import msgspec
 
+from routing.engine.betas import ON_CONVERSE, listed
 from routing.engine.codec import Exchange, Written
 from routing.engine.flattening import json_instruction
-from routing.engine.formats.bedrock_converse.claude import add_thinking, is_claude, known_betas
+from routing.engine.formats.bedrock_converse.claude import add_thinking, is_claude
 from routing.engine.formats.bedrock_converse.content import Conversation, cache_point
 from routing.engine.messages import Message, Text, Tool, ToolCall, ToolChoice, ToolResult
 from routing.engine.schema import object_schema
@@ -41,8 +42,9 @@ def encode_request(exchange: Exchange) -> Written:
     _add_sampling(exchange, inference, fields)
     _add_output(exchange, body, system)
     _add_rest(exchange, body)
-    if betas := known_betas(request.native.get("betas") or request.native.get("anthropic_beta")):
-        fields["anthropic_beta"] = betas
+    betas = [*listed(request.native.get("betas")), *listed(request.native.get("anthropic_beta"))]
+    if known := [beta for beta in dict.fromkeys(betas) if beta in ON_CONVERSE]:
+        fields["anthropic_beta"] = known
     fields = {**object_of(request.native.get("additionalModelRequestFields")), **fields}
     for name, value in (("system", system), ("inferenceConfig", inference), ("additionalModelRequestFields", fields)):
         if value:

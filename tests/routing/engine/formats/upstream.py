@@ -8,7 +8,7 @@ import msgspec
 
 from channels_app.engine.capabilities import Capabilities
 from routing.engine.answers import Collector
-from routing.engine.codec import Exchange, Target, UpstreamCodec
+from routing.engine.codec import Exchange, Target, UpstreamCodec, Written
 from routing.engine.fitting import fit
 from routing.engine.messages import (
     ChatAnswer,
@@ -45,14 +45,21 @@ def chat(*messages: Message | str, client: str = "openai-chat", **members: Any) 
     return ChatRequest(format=client, model="asked", messages=turns, **members)
 
 
-def written(
+def sent(
     codec: UpstreamCodec, request: ChatRequest, model: str = "m", **capabilities: Any
-) -> tuple[dict, list[str]]:
-    """Return the body that an upstream gets, as it reads it, and the losses."""
+) -> tuple[Written, list[str]]:
+    """Return the request that an upstream gets, its body as it reads it, and the losses."""
     exchange = exchange_of(codec, request, model, **capabilities)
     fit(exchange, codec)
-    body = codec.encode_request(exchange).body
-    return msgspec.json.decode(msgspec.json.encode(body)), list(exchange.losses)
+    request_written = codec.encode_request(exchange)
+    request_written.body = msgspec.json.decode(msgspec.json.encode(request_written.body))
+    return request_written, list(exchange.losses)
+
+
+def written(codec: UpstreamCodec, request: ChatRequest, model: str = "m", **capabilities: Any) -> tuple[Any, list[str]]:
+    """Return the body that an upstream gets, and the losses."""
+    request_written, losses = sent(codec, request, model, **capabilities)
+    return request_written.body, losses
 
 
 def told(codec: UpstreamCodec, body: bytes, size: int = 4096, exchange: Exchange | None = None) -> list[StreamEvent]:
