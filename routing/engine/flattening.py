@@ -12,13 +12,8 @@ from routing.engine.losses import Losses
 from routing.engine.messages import Media, OutputFormat, Part, Text, ToolResult
 from routing.engine.turns import NO_RESULT, joined
 
-_TEXT_TYPES = (
-    "application/json",
-    "application/xml",
-    "application/yaml",
-    "application/x-yaml",
-    "application/javascript",
-)
+#: How the media types of texts begin.
+_TEXT_TYPES = ("text/", "application/json", "application/xml", "application/yaml", "application/x-yaml")
 
 
 def plain_text(media: Media) -> str | None:
