@@ -171,6 +171,10 @@ class UpstreamCodec(ABC):
     refuses: ClassVar[frozenset[str]] = frozenset()
     #: Kinds of media that the format can carry; others are refused.
     media: ClassVar[frozenset[str]] = frozenset({"image", "document"})
+    #: Members of a body that mean the same here whatever format the client speaks: they stay in `native`.
+    takes: ClassVar[frozenset[str]] = frozenset()
+    #: The format that this one is another host's envelope of: its native parts, tools and members are kept.
+    issuer: ClassVar[str] = ""
 
     #: The operation that counts a conversation's tokens; "" where the format has none.
     count_operation: ClassVar[str] = ""

@@ -131,6 +131,8 @@ class Translated(Passage):
         can = target.capabilities
         if can.cache_key and not request.cache_key and call.session_id:
             request = replace(request, cache_key=call.session_id[:64])
+        if "betas" in CODECS[self.format].takes and (betas := _betas(call)):
+            request = replace(request, native={**request.native, "betas": betas})
         exchange = Exchange(request, target, call.id, Losses(codec.spelling), Losses(codec.spelling))
         if call.asked is not None:
             exchange.wants_sse = call.asked.wants_sse
@@ -221,6 +223,12 @@ class Counted(Translated):
     def read_whole(self, body: bytes) -> tuple[bytes, Answer]:
         """Return the count in the client's format."""
         return self.translation.client.encode_count(self.translation.upstream.decode_count(body)), Answer()
+
+
+def _betas(call: Call) -> list[str]:
+    """Return the beta features that a client's headers name."""
+    said = [value.decode("latin-1") for name, value in call.headers.items() if name.endswith(b"-beta")]
+    return [beta.strip() for each in said for beta in each.split(",") if beta.strip()]
 
 
 def conversation(call: Call) -> ChatRequest:
