@@ -158,7 +158,8 @@ class Attempt:
     async def _exchange(self, candidate: Candidate, credential: Credential) -> Committed:
         """Send, and read as far as an error could still be answered by another try."""
         provider = candidate.channel.provider
-        response = await provider.send(self._request(candidate, credential), self.gateway.upstreams)
+        request = await provider.sign(self._request(candidate, credential), credential.secret, self.gateway.upstreams)
+        response = await provider.send(request, self.gateway.upstreams)
         try:
             if response.status >= 300:
                 body = await _read(response, MAX_ERROR_BYTES)
@@ -394,5 +395,4 @@ def _headers(call: Call, candidate: Candidate, credential: Credential) -> Header
         value = call.headers.get(name.encode("latin-1"))
         if value is not None:
             headers[name] = value.decode("latin-1")
-    headers |= provider.auth_headers(credential.secret)
     return list(headers.items())
