@@ -196,6 +196,13 @@ COMPATIBLE_MESSAGES = replace(
 #: ignored, a missing one refused.
 GEMINI = Capabilities(
     image_urls=False,
+    own_urls=(
+        "gs://",
+        "https://generativelanguage.googleapis.com/",
+        "https://www.youtube.com/",
+        "https://youtube.com/",
+        "https://youtu.be/",
+    ),
     allowed_tools=True,
     custom_tools=False,
     web_search=True,
