@@ -102,8 +102,8 @@ class Provider:
     #: Operation → path under the base URL; `{model}` is replaced by the quoted upstream model. Of several formats for
     #: conversations the one that says most comes first: it is what other formats are translated to.
     endpoints: ClassVar[Mapping[str, str]] = {}
-    #: Model-name glob → the formats that such models are asked in, the best first; the first line that matches
-    #: counts. Without lines every model is asked in every format.
+    #: Model-name glob → the formats that such models are asked in; the first line that matches counts. Without lines
+    #: every model is asked in every format.
     model_formats: ClassVar[tuple[tuple[str, tuple[str, ...]], ...]] = ()
     #: What of a model's name stands in a path unquoted.
     model_safe: ClassVar[str] = "/@"
@@ -137,10 +137,11 @@ class Provider:
 
     def formats_of(self, model: str) -> list[str]:
         """Return the formats that a model is asked in, the best first."""
+        spoken = list(dict.fromkeys(operation.partition(":")[0] for operation in self.endpoints))
         for glob, formats in self.model_formats:
             if fnmatchcase(model.lower(), glob):
-                return list(formats)
-        return list(dict.fromkeys(operation.partition(":")[0] for operation in self.endpoints))
+                return [each for each in spoken if each in formats]
+        return spoken
 
     def capabilities_of(self, upstream_format: str, model: str) -> Capabilities:
         """Return what a model can take when it is asked in that format."""

@@ -8,6 +8,7 @@ from channels_app.engine.provider import Probe, Provider
 
 _CHAT = Capabilities(
     prefix=True,
+    text_parts=False,
     parallel_tool_calls=False,
     reasoning_effort=True,
     # It takes the other words too, and means the next stronger one of its own.

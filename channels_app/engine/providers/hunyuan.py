@@ -12,6 +12,7 @@ class Hunyuan(Provider):
     base_url = "https://api.hunyuan.cloud.tencent.com"
     capabilities = {
         "openai-chat": Capabilities(
+            text_parts=False,
             strict_alternation=True,
             strict_tools=False,
             parallel_tool_calls=False,

@@ -12,7 +12,9 @@ class IFlow(Provider):
     name = "iflow"
     label = "iFlow"
     base_url = "https://apis.iflow.cn"
-    capabilities = {"openai-chat": replace(OPEN_CHAT, logit_bias=False, logprobs=False, choices=False)}
+    capabilities = {
+        "openai-chat": replace(OPEN_CHAT, text_parts=False, logit_bias=False, logprobs=False, choices=False)
+    }
     models = (
         *OPEN_MODELS,
         ("glm-*", {"reasoning_content_input": True, "thinking_switch": "chat_template_kwargs"}),

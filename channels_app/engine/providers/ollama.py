@@ -6,6 +6,8 @@ from channels_app.engine.capabilities import Capabilities
 from channels_app.engine.provider import Probe, Provider
 
 _NATIVE = Capabilities(
+    # Thinking is on or off; levels are for the few models below.
+    efforts=("none",),
     image_urls=False,
     reasoning_content_input=True,
     reasoning_field="thinking",
@@ -44,10 +46,7 @@ class Ollama(Provider):
             efforts=("none", "low", "medium", "high"),
         ),
     }
-    models = (
-        # Only these have levels; others think or do not.
-        ("*gpt-oss*", {"efforts": ("low", "medium", "high")}),
-    )
+    models = (("*gpt-oss*", {"efforts": ("low", "medium", "high")}),)
     endpoints = {
         "ollama": "/api/chat",
         "openai-chat": "/v1/chat/completions",

@@ -15,7 +15,12 @@ class Xinference(Provider):
     needs_credential = False
     capabilities = {
         "openai-chat": replace(
-            OPEN_CHAT, required_choice="", named_choice=False, thinking_switch="chat_template_kwargs", choices=False
+            OPEN_CHAT,
+            text_parts=False,
+            required_choice="",
+            named_choice=False,
+            thinking_switch="chat_template_kwargs",
+            choices=False,
         )
     }
     models = OPEN_MODELS

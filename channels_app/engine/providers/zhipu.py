@@ -16,6 +16,7 @@ class Zhipu(Provider):
     base_url = "https://open.bigmodel.cn/api"
     capabilities = {
         "openai-chat": Capabilities(
+            text_parts=False,
             strict_tools=False,
             parallel_tool_calls=False,
             # Its models choose; nothing can be demanded of them.

@@ -68,12 +68,12 @@ class Bedrock(Provider):
     label = "AWS Bedrock"
     base_url_example = _EXAMPLE
     endpoints = {
-        "bedrock-converse": "/model/{model}/converse",
-        "bedrock-converse:stream": "/model/{model}/converse-stream",
+        # Claude's own body says everything, Converse what all models have in common.
         "bedrock-invoke": "/model/{model}/invoke",
         "bedrock-invoke:stream": "/model/{model}/invoke-with-response-stream",
+        "bedrock-converse": "/model/{model}/converse",
+        "bedrock-converse:stream": "/model/{model}/converse-stream",
     }
-    # Claude's own body says everything, Converse what all models have in common.
     model_formats = (
         ("*claude*", ("bedrock-invoke", "bedrock-converse")),
         ("*", ("bedrock-converse",)),
