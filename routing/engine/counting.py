@@ -20,7 +20,7 @@ async def serve_count(call: Call, gateway: Gateway, groups: list[list[Candidate]
     Raises:
         BadRequest: the body is no request of its format.
     """
-    counting = [each for each in groups[0] if each.channel.operation((call.route.operation,))]
+    counting = [each for each in groups[0] if each.operation((call.route.operation,))]
     if counting:
         assert call.snapshot is not None and call.asked is not None
         try:
