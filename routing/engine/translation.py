@@ -40,6 +40,9 @@ from routing.engine.transformer import Chain, changed, merged
 _CONTENT = (TextDelta, ReasoningDelta, ReasoningState, ToolBegan, PartMade)
 
 
+_NO_CHAIN = Chain()
+
+
 @dataclass(slots=True)
 class Translation:
     """A client's format, an upstream's, and the exchange between them."""
@@ -127,7 +130,7 @@ class Telling:
     Then the chain's changes.
     """
 
-    def __init__(self, exchange: Exchange, chain: Chain) -> None:
+    def __init__(self, exchange: Exchange, chain: Chain = _NO_CHAIN) -> None:
         self._names = exchange.names
         self._changes = chain.stream()
         self._held: dict[tuple[int, int], list[str]] = {}
