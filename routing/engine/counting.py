@@ -22,7 +22,7 @@ async def serve_count(call: Call, gateway: Gateway, groups: list[list[Candidate]
         BadRequest: the body is no request of its format.
     """
     operations = tuple(dict.fromkeys((call.route.operation, *counting())))
-    able = [each for each in groups[0] if each.channel.operation(operations)]
+    able = [each for each in groups[0] if each.operation(operations)]
     if able:
         assert call.snapshot is not None and call.asked is not None
         call.operations = operations

@@ -253,7 +253,7 @@ async def passage_to(call: Call, candidate: Candidate, gateway: Gateway) -> Pass
     Raises:
         BadRequest: the request cannot be carried there without changing its meaning.
     """
-    operation = candidate.channel.operation(call.operations)
+    operation = candidate.operation(call.operations)
     if not call.is_conversation and (operation == call.route.operation or not is_count(operation)):
         return PassThrough(call, candidate, operation)
     is_genuine = operation == call.route.operation and candidate.channel.provider.is_genuine
