@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from operator import is_
-from typing import ClassVar, TypeVar
+from typing import ClassVar, Literal, TypeVar
 
 import msgspec
 
@@ -18,6 +18,9 @@ from routing.engine.sse import EventSplitter, parse_event
 from routing.engine.wirejson import decode, is_json
 
 T = TypeVar("T")
+
+#: How an answer is read: `events` one by one, `whole` and checked, or as `bytes` of any kind that pass as they come.
+Reading = Literal["events", "whole", "bytes"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +178,8 @@ class Format(ABC):
     request_id_header: ClassVar[bytes] = b"x-request-id"
     #: Clients may send their key as `?key=`.
     takes_key_in_query: ClassVar[bool] = False
+    #: Requests are forms, which are forwarded as they arrive (`Upload`); `read_request` never sees them.
+    takes_form: ClassVar[bool] = False
 
     def speaks(self, headers: Mapping[bytes, bytes], path: str) -> bool:
         """Whether the headers (lower case) show a client of this format, where the path alone does not say."""
@@ -209,6 +214,18 @@ class Format(ABC):
         Raises:
             ValueError: the body is not what the format promises (not JSON, or an error inside a 200).
         """
+
+    def accept(self, asked: Asked) -> str:
+        """Return the types of answers that an upstream is asked for."""
+        return "text/event-stream" if asked.is_stream else "application/json"
+
+    def reads_as(self, asked: Asked, content_type: bytes) -> Reading:
+        """Return how an answer of that type is read."""
+        return "events" if asked.is_stream else "whole"
+
+    def mend_answer(self, asked: Asked, body: bytes) -> bytes:
+        """Return a whole answer as this client can read it: the very same object, unless the upstream fell short."""
+        return body
 
     def stream_type(self, asked: Asked) -> bytes:
         """Return the content type of a stream that answers this request."""

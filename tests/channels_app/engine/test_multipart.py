@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import httpx
 import pytest
 from hypothesis import given, settings
@@ -16,7 +18,7 @@ def scan(body: bytes, boundary: bytes = b"b", cuts: tuple[int, ...] = ()):
     scanner = FormScanner(boundary)
     found = []
     edges = [0, *sorted(cut for cut in cuts if cut < len(body)), len(body)]
-    for start, end in zip(edges, edges[1:], strict=False):
+    for start, end in itertools.pairwise(edges):
         found += scanner.feed(body[start:end])
     scanner.finish()
     return found
