@@ -4,10 +4,17 @@ from __future__ import annotations
 
 from channels_app.engine.provider import Provider
 
-#: What clients may ask with, in every format that is converted into the others.
+#: Formats in which one converses with a model, and counts the tokens of it.
+CONVERSATIONS = frozenset({"anthropic", "gemini", "openai-chat", "openai-responses"})
+#: What clients and upstreams may ask with, in every format that is converted into the others.
 EMBEDDINGS = ("openai-embeddings", "gemini:batchEmbedContents", "gemini:embedContent", "cohere-embed", "ollama-embed")
 RERANKING = ("rerank", "cohere-rerank", "jina-rerank", "tei-rerank", "bailian-rerank")
 KINDS = (EMBEDDINGS, RERANKING)
+
+
+def is_conversation(operation: str) -> bool:
+    """Whether an operation belongs to a conversation; a channel's `format` is about those."""
+    return operation.partition(":")[0] in CONVERSATIONS and operation not in EMBEDDINGS
 
 
 def alternatives(operation: str) -> tuple[str, ...]:

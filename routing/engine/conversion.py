@@ -11,10 +11,11 @@ from msgspec.structs import replace
 
 from analytics.engine.record import Usage
 from channels_app.engine.operations import EMBEDDINGS as EMBEDDING_OPERATIONS
+from routing.engine.call import Call
 from routing.engine.embedding import EmbeddingClient, estimated_tokens
 from routing.engine.errors import BadRequest
 from routing.engine.failures import error_of
-from routing.engine.format import Answer, Format, Route
+from routing.engine.format import Answer, Format
 from routing.engine.formats import EMBEDDINGS, RERANKS
 from routing.engine.losses import Losses
 from routing.engine.reranking import RerankClient, RerankUpstream, text_of_document
@@ -40,23 +41,27 @@ class Conversion:
         return self.format.error_body(error_of(status, message, code), request_id)[1]
 
 
-def convert(known: Format, route: Route, body: bytes, operation: str, model: str) -> Conversion | None:
-    """Return a request rewritten for an upstream's operation and model; None where it passes as it is.
+def convert(call: Call, operation: str, model: str) -> Conversion | None:
+    """Return a call's request rewritten for an upstream's operation and model; None where it passes as it is.
 
     Raises:
         BadRequest: it is not of its format's shape, or asks for what the upstream has no place for.
     """
-    if operation == route.operation:
+    if operation == call.route.operation:
         return None
-    if route.operation in EMBEDDING_OPERATIONS:
-        return _embedding(known, route, body, operation, model)
-    return _reranking(known, body, operation, model)
+    make = _embedding if call.route.operation in EMBEDDING_OPERATIONS else _reranking
+    conversion = make(call, operation, model)
+    if conversion.losses.drops and call.header(b"x-routex-strict") == "1":
+        names = ", ".join(conversion.losses.drops)
+        raise BadRequest(f"This model's upstream has no place for {names}, and x-routex-strict is on.", param=names)
+    return conversion
 
 
-def _embedding(known: Format, route: Route, body: bytes, operation: str, model: str) -> Conversion:
+def _embedding(call: Call, operation: str, model: str) -> Conversion:
+    known, route = call.format, call.route
     client, upstream = EMBEDDINGS[known.name], EMBEDDINGS[operation.partition(":")[0]]
     assert isinstance(client, EmbeddingClient)
-    asked = client.read_embedding(route, body)
+    asked = client.read_embedding(route, call.body)
     count = len(asked.inputs)
     if upstream.max_inputs and count > upstream.max_inputs:
         raise BadRequest(
@@ -77,10 +82,10 @@ def _embedding(known: Format, route: Route, body: bytes, operation: str, model: 
     return Conversion(_encode(written), losses, read, known)
 
 
-def _reranking(known: Format, body: bytes, operation: str, model: str) -> Conversion:
-    client, upstream = RERANKS[known.name], RERANKS[operation]
+def _reranking(call: Call, operation: str, model: str) -> Conversion:
+    client, upstream = RERANKS[call.format.name], RERANKS[operation]
     assert isinstance(client, RerankClient) and isinstance(upstream, RerankUpstream)
-    asked = client.read_rerank(body)
+    asked = client.read_rerank(call.body)
     losses = Losses()
     written = upstream.write_rerank(replace(asked, model=model), losses)
 
@@ -96,7 +101,7 @@ def _reranking(known: Format, body: bytes, operation: str, model: str) -> Conver
             answer = replace(answer, usage=Usage(input_tokens=tokens))
         return client.tell_rerank(asked, answer), Answer(answer.usage)
 
-    return Conversion(_encode(written), losses, read, known)
+    return Conversion(_encode(written), losses, read, call.format)
 
 
 def said_in(body: bytes) -> tuple[str, str]:
