@@ -19,7 +19,15 @@ from channels_app.engine.errors import (
 from channels_app.engine.provider import Headers, UpstreamRequest, UpstreamResponse
 from routing.engine.breaker import ChannelState
 from routing.engine.call import Call
-from routing.engine.errors import GatewayError, NoChannel, Overloaded, RateLimited, UpstreamFailed, UpstreamTimedOut
+from routing.engine.conversion import Conversion, convert
+from routing.engine.errors import (
+    GatewayError,
+    NoChannel,
+    Overloaded,
+    RateLimited,
+    UpstreamFailed,
+    UpstreamTimedOut,
+)
 from routing.engine.format import Answer, Asked, StreamReader
 from routing.engine.gateway import Gateway
 from routing.engine.snapshot import Candidate, Credential, PolicySpec, Snapshot
@@ -76,6 +84,8 @@ class Attempt:
         self.faults: list[Fault] = []
         self.waits_s: list[float] = []
         self.without_credential: list[str] = []
+        #: How the present candidate's upstream is asked, None for the client's own bytes.
+        self.conversion: Conversion | None = None
 
     async def run(self, groups: list[list[Candidate]]) -> Committed:
         """Try each group (a model, then its fallbacks) in the strategy's order, in rounds, within the budget.
@@ -109,6 +119,7 @@ class Attempt:
         if candidate.channel.credentials and not credentials:
             self._passed_over(candidate, state, "cooling_down", "every credential is resting")
             return None
+        self._turn_to(candidate)
         for credential in credentials or [Credential("", "")]:
             if self.call.tries >= self.policy.attempts:
                 return None
@@ -158,48 +169,84 @@ class Attempt:
     async def _exchange(self, candidate: Candidate, credential: Credential) -> Committed:
         """Send, and read as far as an error could still be answered by another try."""
         provider = candidate.channel.provider
-        response = await provider.send(self._request(candidate, credential), self.gateway.upstreams)
+        response = await provider.send(await self._request(candidate, credential), self.gateway.upstreams)
         try:
             if response.status >= 300:
-                body = await _read(response, MAX_ERROR_BYTES)
-                raise UpstreamStatus(
-                    response.status, body, response.header(b"content-type"), retry_after_s=_retry_after(response)
-                )
+                raise await self._refused(response)
             self.call.connect_ms = response.connect_ms
-            if self.asked.is_stream:
+            content_type = response.header(b"content-type").lower()
+            reading = "whole" if self.conversion else self.call.format.reads_as(self.asked, content_type)
+            if reading == "events":
                 return await self._hold_prologue(candidate, response)
+            if reading == "bytes":
+                return await self._first_bytes(candidate, response, content_type)
             return await self._read_whole(candidate, response)
         except BaseException:
             await response.close()
             raise
 
-    def _request(self, candidate: Candidate, credential: Credential) -> UpstreamRequest:
-        call, channel = self.call, candidate.channel
-        operation = call.route.operation
+    def _turn_to(self, candidate: Candidate) -> None:
+        """Rewrite the request where this candidate's upstream is asked in another format.
+
+        Raises:
+            BadRequest: it cannot be rewritten.
+        """
+        call = self.call
+        call.upstream_operation = candidate.channel.operation_for(call.route.operation)
+        self.conversion = convert(call, call.upstream_operation, candidate.upstream_model)
+        call.losses = self.conversion.losses.codes if self.conversion else ()
+
+    async def _request(self, candidate: Candidate, credential: Credential) -> UpstreamRequest:
+        call, channel, model = self.call, candidate.channel, candidate.upstream_model
+        operation = call.upstream_operation
+        body = b""
+        if self.conversion is not None:
+            body = self.conversion.body
+        elif call.upload is None:
+            body = call.format.write_request(call.body, self.asked, model)
         return UpstreamRequest(
             operation=operation,
-            model=candidate.upstream_model,
+            model=model,
             is_stream=self.asked.is_stream,
             method="POST",
-            url=channel.provider.url(
-                channel.spec.base_url or channel.provider.base_url, operation, candidate.upstream_model
-            ),
+            url=channel.provider.url(channel.spec.base_url or channel.provider.base_url, operation, model),
             headers=_headers(call, candidate, credential),
-            body=call.format.write_request(call.body, self.asked, candidate.upstream_model),
+            body=body,
             timeouts=channel.timeouts,
             private_networks=self.snapshot.private_networks,
+            source=await call.upload.source(model) if call.upload is not None else None,
         )
+
+    async def _refused(self, response: UpstreamResponse) -> UpstreamStatus:
+        """Return an error answer, told in the client's format."""
+        body, content_type = await _read(response, MAX_ERROR_BYTES), response.header(b"content-type")
+        if self.conversion is not None:
+            body, content_type = self.conversion.error_body(response.status, body, self.call.id), b"application/json"
+        return UpstreamStatus(response.status, body, content_type, retry_after_s=_retry_after(response))
 
     async def _read_whole(self, candidate: Candidate, response: UpstreamResponse) -> Committed:
         body = await _read(response, MAX_WHOLE_BYTES)
-        if len(body) >= MAX_WHOLE_BYTES:
+        if len(body) >= MAX_WHOLE_BYTES and self.conversion is None:
             return Committed(candidate, response, [body], rest=response.chunks)
         try:
-            facts = self.call.format.read_answer(self.call.route.operation, body)
+            if self.conversion is not None:
+                body, facts = self.conversion.read(body)
+            else:
+                facts = self.call.format.read_answer(self.call.route.operation, body)
+                body = self.call.format.mend_answer(self.asked, body)
         except ValueError as error:
             raise UpstreamBroken(f"the answer is not what the format promises: {error}") from error
         await response.close()
         return Committed(candidate, response, [body], facts=facts)
+
+    async def _first_bytes(self, candidate: Candidate, response: UpstreamResponse, content_type: bytes) -> Committed:
+        """Read until something has come of an answer that cannot be checked: sound, or plain text."""
+        if content_type.startswith(b"text/html"):
+            raise UpstreamBroken("it answered with a web page")
+        first = await anext(response.chunks, b"")
+        if not first and not content_type.startswith(b"text/"):
+            raise UpstreamBroken("the answer is empty")
+        return Committed(candidate, response, [first], rest=response.chunks)
 
     async def _hold_prologue(self, candidate: Candidate, response: UpstreamResponse) -> Committed:
         """Read until the commit point: the first content event, 64 KB, or some seconds (ADR 7)."""
@@ -384,10 +431,12 @@ def _retry_after(response: UpstreamResponse) -> float | None:
 
 def _headers(call: Call, candidate: Candidate, credential: Credential) -> Headers:
     """Return what is sent upstream: the provider's own, what it wants of the client's, and the credential."""
+    assert call.asked is not None
     provider = candidate.channel.provider
+    own_type = call.header(b"content-type") if call.upstream_operation == call.route.operation else ""
     headers: dict[str, str] = {
-        "content-type": call.header(b"content-type") or "application/json",
-        "accept": "text/event-stream" if call.asked and call.asked.is_stream else "application/json",
+        "content-type": own_type or "application/json",
+        "accept": call.format.accept(call.asked),
         **provider.default_headers,
     }
     for name in provider.forwarded_headers:

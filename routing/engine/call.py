@@ -10,6 +10,7 @@ from analytics.engine.record import AttemptRecord, Outcome, RequestRecord, Usage
 from routing.engine.errors import GatewayError
 from routing.engine.format import Asked, Format, Route
 from routing.engine.snapshot import Candidate, Snapshot
+from routing.engine.upload import Upload
 from tenants.engine.principal import Principal
 
 
@@ -29,6 +30,8 @@ class Call:
     began_s: float = field(default_factory=time.perf_counter)
     started_us: int = field(default_factory=lambda: time.time_ns() // 1000)
     body: bytes = b""
+    #: The body of a request that is a form; `body` is empty then.
+    upload: Upload | None = None
     principal: Principal | None = None
     snapshot: Snapshot | None = None
     asked: Asked | None = None
@@ -37,6 +40,10 @@ class Call:
     attempts: list[AttemptRecord] = field(default_factory=list)
     tries: int = 0
     served_by: Candidate | None = None
+    #: What the upstream was asked, which is another format's where the request was converted.
+    upstream_operation: str = ""
+    #: What a conversion could not carry whole.
+    losses: tuple[str, ...] = ()
     status: int = 0
     outcome: Outcome = "answered"
     error: GatewayError | None = None
@@ -71,7 +78,7 @@ class Call:
             client_request_id=self.header(b"x-client-request-id")[:64],
             operation=self.route.operation,
             client_format=self.format.name,
-            upstream_format=self.format.name if served else "",
+            upstream_format=self.upstream_operation.partition(":")[0] if served else "",
             asked_model=asked.model if asked else "",
             public_model=served.public_model if served else "",
             upstream_model=served.upstream_model if served else "",
@@ -93,7 +100,7 @@ class Call:
             connect_ms=self.connect_ms,
             first_token_ms=self.first_token_ms,
             total_ms=total_ms,
-            request_bytes=len(self.body),
+            request_bytes=len(self.body) if self.upload is None else self.upload.size,
             response_bytes=self.response_bytes,
             client_address=self.client_address,
             user_agent=self.header(b"user-agent")[:200],

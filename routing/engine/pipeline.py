@@ -3,29 +3,40 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
+from typing import Protocol
 
 from routing.engine.attempts import Attempt, Committed
 from routing.engine.call import Call
 from routing.engine.errors import Forbidden, Unauthenticated, Unavailable
+from routing.engine.format import Asked
 from routing.engine.gateway import Gateway
 from routing.engine.relay import Reply, relay
 from routing.engine.resolution import resolve
 from routing.engine.session import session_id
 from routing.engine.snapshot import Candidate
+from routing.engine.upload import Upload
 from tenants.engine import keys
 from tenants.engine.principal import Principal
 
-ReadBody = Callable[[], Awaitable[bytes]]
+
+class Incoming(Protocol):
+    """The request's body."""
+
+    async def read_body(self) -> bytes:
+        """Return all of it."""
+        ...
+
+    def open_upload(self) -> Upload:
+        """Begin to receive it as a form; should that fail, the request is cancelled and told why."""
+        ...
 
 
-async def serve(call: Call, gateway: Gateway, read_body: ReadBody, reply: Reply) -> None:
+async def serve(call: Call, gateway: Gateway, incoming: Incoming, reply: Reply) -> None:
     """Answer one request; raises GatewayError for whatever must be refused."""
     call.principal = authenticate(call, gateway)
     await admit(call, gateway)
-    call.body = await read_body()
-    parse(call)
+    await parse(call, incoming)
     groups = route(call)
     call.queue_ms = call.elapsed_ms()
     answer = await attempt(call, gateway, groups)
@@ -113,9 +124,14 @@ async def admit(call: Call, gateway: Gateway) -> None:
     call.snapshot = snapshot
 
 
-def parse(call: Call) -> None:
-    """Read what routing needs from the body; the rest stays bytes."""
-    call.asked = call.format.read_request(call.route, call.query, call.body)
+async def parse(call: Call, incoming: Incoming) -> None:
+    """Take the body in and read what routing needs of it; the rest stays bytes, and a form goes on arriving."""
+    if call.format.takes_form:
+        call.upload = incoming.open_upload()
+        call.asked = Asked(await call.upload.model())
+    else:
+        call.body = await incoming.read_body()
+        call.asked = call.format.read_request(call.route, call.query, call.body)
     call.session_id = session_id(call.headers, call.asked.session_hint)
 
 

@@ -44,20 +44,32 @@ async def relay(call: Call, answer: Committed, reply: Reply, gateway: Gateway) -
         await answer.response.close()
 
 
+class AnswerCut(Exception):
+    """An answer that has no words for an error broke off: its connection must be cut, so that nobody takes it whole."""
+
+
 async def _relay_whole(call: Call, answer: Committed, reply: Reply) -> None:
     call.usage, call.reported_model = answer.facts.usage, answer.facts.model
     call.first_token_ms = call.elapsed_ms()
-    content_type = answer.response.header(b"content-type") or b"application/json"
+    is_converted = call.upstream_operation != call.route.operation
+    content_type = (b"" if is_converted else answer.response.header(b"content-type")) or b"application/json"
     headers = [(b"content-type", content_type), *answer_headers(call, answer)]
     if answer.rest is None:
         headers.append((b"content-length", str(len(answer.held[0])).encode()))
         await reply.start(200, headers)
         await reply.end(answer.held[0])
         return
+    if length := answer.response.header(b"content-length"):
+        headers.append((b"content-length", length))
     await reply.start(200, headers)
     await reply.write(answer.held[0])
-    async for chunk in answer.rest:
-        await reply.write(chunk)
+    try:
+        async for chunk in answer.rest:
+            await reply.write(chunk)
+    except UpstreamError as fault:
+        slug = answer.candidate.channel.spec.slug
+        call.outcome, call.error = "cut", UpstreamFailed(f"Channel `{slug}` broke off its answer: {fault}.")
+        raise AnswerCut from fault
     await reply.end()
 
 
@@ -123,6 +135,8 @@ def answer_headers(call: Call, answer: Committed) -> list[Header]:
         (b"cache-control", b"no-store"),
         (b"server-timing", timing.encode()),
     ]
+    if call.losses:
+        headers.append((b"x-routex-warnings", ", ".join(call.losses).encode("utf-8", "replace")))
     own_name = call.format.request_id_header
     if own_name != b"x-request-id":
         headers.append((own_name, request_id))

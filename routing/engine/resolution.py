@@ -59,7 +59,7 @@ def _permitted(
 ) -> list[Candidate]:
     if not principal.may_use_model(model):
         return []
-    return [
+    found = [
         candidate
         for candidate in snapshot.candidates(model)
         if candidate.channel.spec.is_enabled
@@ -67,6 +67,10 @@ def _permitted(
         and candidate.channel.serves(operation)
         and principal.may_use_channel(candidate.channel.spec.slug)
     ]
+    if not any(candidate.channel.operation_for(operation) == operation for candidate in found):
+        return found
+    # A glob promises little: where a channel speaks the client's format, others are asked in theirs only by name.
+    return [c for c in found if c.channel.operation_for(operation) == operation or c.is_named]
 
 
 def _why_none(

@@ -9,6 +9,7 @@ from fnmatch import fnmatchcase
 
 import msgspec
 
+from channels_app.engine.operations import is_conversation, operation_at
 from channels_app.engine.provider import Provider, Timeouts
 
 
@@ -113,8 +114,15 @@ class Channel:
         return self.provider.needs_credential and not self.credentials
 
     def serves(self, operation: str) -> bool:
-        """Whether this channel answers the operation in the client's own format."""
-        return self.provider.offers(operation) and self.spec.format in {"", operation.partition(":")[0]}
+        """Whether this channel answers the operation, in the client's own format or converted."""
+        return bool(self.operation_for(operation))
+
+    def operation_for(self, operation: str) -> str:
+        """Return what the upstream is asked in place of a client's operation, "" when it has nothing of the kind."""
+        if is_conversation(operation):
+            is_spoken = self.spec.format in {"", operation.partition(":")[0]}
+            return operation if is_spoken and self.provider.offers(operation) else ""
+        return operation_at(self.provider, operation, self.spec.format)
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +132,11 @@ class Candidate:
     channel: Channel
     public_model: str
     upstream_model: str
+
+    @property
+    def is_named(self) -> bool:
+        """Whether the channel lists this very model, not only a glob that matches it."""
+        return any(model.name == self.public_model for model in self.channel.spec.models)
 
 
 class Snapshot:
