@@ -10,15 +10,21 @@ from channels_app.engine.providers import PROVIDERS
 OPERATIONS = {
     "anthropic",
     "anthropic:count_tokens",
+    "cohere-rerank",
     "gemini:batchEmbedContents",
     "gemini:countTokens",
     "gemini:embedContent",
     "gemini:generateContent",
     "gemini:streamGenerateContent",
+    "jina-rerank",
     "openai-chat",
+    "openai-completions",
     "openai-embeddings",
     "openai-images",
+    "openai-moderations",
     "openai-responses",
+    "openai-speech",
+    "openai-transcription",
 }
 HOP_BY_HOP_OR_OURS = {"connection", "content-length", "content-type", "cookie", "host", "transfer-encoding"}
 ACCOUNT = {"authorization", "x-api-key", "x-goog-api-key", "openai-organization", "openai-project"}

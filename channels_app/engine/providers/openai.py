@@ -18,6 +18,10 @@ class OpenAI(Provider):
         "openai-responses": "/responses",
         "openai-embeddings": "/embeddings",
         "openai-images": "/images/generations",
+        "openai-completions": "/completions",
+        "openai-moderations": "/moderations",
+        "openai-speech": "/audio/speech",
+        "openai-transcription": "/audio/transcriptions",
     }
     # Organization and project belong to the channel's account, never to the caller.
     forwarded_headers = frozenset({"idempotency-key", "openai-beta", "x-client-request-id"})

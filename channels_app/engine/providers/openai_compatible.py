@@ -18,5 +18,10 @@ class OpenAICompatible(Provider):
         "openai-responses": "/responses",
         "openai-embeddings": "/embeddings",
         "openai-images": "/images/generations",
+        "openai-completions": "/completions",
+        "openai-moderations": "/moderations",
+        "openai-speech": "/audio/speech",
+        "openai-transcription": "/audio/transcriptions",
+        "jina-rerank": "/rerank",
     }
     forwarded_headers = frozenset({"idempotency-key", "openai-beta", "x-client-request-id"})
