@@ -157,7 +157,7 @@ def _one(request: Any, place: str) -> EmbeddingRequest:
     texts = [part.get("text") if isinstance(part, dict) else None for part in parts]
     if not all(isinstance(text, str) for text in texts):
         raise BadRequest(
-            f"`{place}content` holds something else than text, which this model's upstream cannot embed.",
+            f"`{place}content.parts` hold something else than text, which this model's upstream cannot embed.",
             param=f"{place}content.parts",
         )
     task, dimensions = _member(request, "taskType"), _member(request, "outputDimensionality")
