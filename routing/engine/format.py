@@ -7,6 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from operator import is_
+from types import MappingProxyType
 from typing import ClassVar, Literal, TypeVar
 
 import msgspec
@@ -18,6 +19,7 @@ from routing.engine.sse import EventSplitter, parse_event
 from routing.engine.wirejson import decode, is_json
 
 T = TypeVar("T")
+NO_QUERY: Mapping[str, str] = MappingProxyType({})
 
 #: How an answer is read: `events` one by one, `whole` and checked, or as `bytes` of any kind that pass as they come.
 Reading = Literal["events", "whole", "bytes"]
@@ -264,8 +266,13 @@ class Format(ABC):
     def error_body(self, error: GatewayError, request_id: str) -> tuple[int, bytes]:
         """Return the status and body of an error in this format's words."""
 
-    def model_list(self, models: Sequence[str], created_s: int) -> bytes:
-        """Return the body of this format's model listing; formats without one raise NotImplementedError."""
+    def model_list(self, models: Sequence[str], created_s: int, query: Mapping[str, str] = NO_QUERY) -> bytes:
+        """Return the body of this format's model listing, or of the page that the query asks for.
+
+        Raises:
+            BadRequest: the query asks for no page.
+            NotImplementedError: the format has no listing.
+        """
         raise NotImplementedError(self.name)
 
     def model_card(self, model: str, created_s: int) -> bytes:

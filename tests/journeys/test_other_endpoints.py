@@ -204,3 +204,10 @@ def test_refusals_of_a_converted_request_are_in_the_clients_words(gateway, shopp
     with pytest.raises(genai_errors.ClientError, match="upstream says 400") as caught:
         genai_client.models.embed_content(model=shopper_model, contents="a")
     assert (caught.value.code, caught.value.status) == (400, "INVALID_ARGUMENT")
+
+
+def test_listings_are_read_page_by_page(anthropic_client, genai_client, openai_client):
+    names = [card.id for card in openai_client.models.list()]
+    assert len(names) > 4
+    assert [card.id for card in anthropic_client.models.list(limit=2)] == names
+    assert [card.name for card in genai_client.models.list(config={"page_size": 2})] == [f"models/{x}" for x in names]
