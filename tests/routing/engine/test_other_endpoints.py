@@ -144,7 +144,7 @@ async def test_an_upstream_that_knows_no_speech_events_may_send_sound():
     assert (answer.body, answer.headers["content-type"]) == (b"RIFF", "audio/wav")
 
 
-@pytest.mark.parametrize("path", ["/v1/completion", "/v1/audio/speach", "/v1/reranks"])
+@pytest.mark.parametrize("path", ["/v1/completion", "/v1/audio/speech/", "/v1/reranks"])
 async def test_a_path_that_is_nearly_right_is_told(path):
     answer = await Harness().ask({}, path=path)
     assert answer.status == 404 and "Did you mean /v1/" in answer.json["error"]["message"]
