@@ -229,7 +229,14 @@ GEMINI_MODELS: Facts = (
     ("gemini-1*", _BEFORE_THINKING),
     ("gemini-2.0*", _BEFORE_THINKING),
     # It cannot stop thinking: the least is a small budget.
-    ("gemini-2.5-pro*", {"max_thinking": 32768, "efforts": ("minimal", "low", "medium", "high", "xhigh", "max")}),
+    (
+        "gemini-2.5-pro*",
+        {
+            "max_thinking": 32768,
+            "min_thinking": 128,
+            "efforts": ("minimal", "low", "medium", "high", "xhigh", "max"),
+        },
+    ),
     ("gemini-[3-9]*", _GEMINI_3),
     ("gemini-3.[1-9]*", {"efforts": ("minimal", "low", "medium", "high", "xhigh")}),
     ("gemini-3-pro*", {"efforts": ("low", "high")}),
