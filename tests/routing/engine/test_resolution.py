@@ -4,6 +4,7 @@ import pytest
 from msgspec.structs import replace
 
 from channels_app.engine.provider import Provider
+from channels_app.engine.providers import PROVIDERS
 from routing.engine.errors import Forbidden, ModelNotFound, NoChannel
 from routing.engine.resolution import resolve
 from routing.engine.snapshot import ModelSpec, TenantDocument, build_snapshot
@@ -55,6 +56,16 @@ def test_the_upstream_name_may_differ():
 def test_a_channel_of_another_format_is_no_candidate():
     with pytest.raises(ModelNotFound, match="no channel of it answers openai-chat"):
         resolve(snapshot(channel("a", format="anthropic")), principal(), CHAT, "m")
+
+
+def test_a_model_is_asked_in_a_format_that_it_is_served_in():
+    operations = ("gemini:generateContent", "vertex-anthropic", "openai-chat")
+    cloud = snapshot(channel("a", models=["claude-x", "gemini-x"]), provider=PROVIDERS["vertex"])
+    asked = {
+        name: resolve(cloud, principal(), operations, name)[0][0].operation(operations)
+        for name in ("claude-x", "gemini-x")
+    }
+    assert asked == {"claude-x": "vertex-anthropic", "gemini-x": "gemini:generateContent"}
 
 
 def test_channels_switched_off_are_named():
