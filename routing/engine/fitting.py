@@ -29,8 +29,12 @@ from routing.engine.turns import repair
 
 #: Members of a body that ask for state kept by the upstream: another upstream cannot have it.
 _STATEFUL = ("previous_response_id", "conversation", "background", "prompt")
-#: Members without any effect on the answer, left out without a word.
-_SILENT = frozenset({"store", "stream_options", "include", "betas"})
+#: Members left out without a word: those without any effect on the answer, and those that say in other words what a
+#: field of the request says as well (`user`, `thinking`), kept for an upstream that knows no other words.
+_SILENT = frozenset(
+    {"store", "stream_options", "include", "betas"}
+    | {"safety_identifier", "enable_thinking", "thinking_budget", "think", "thinking", "reasoning"}
+)
 #: What a tool without free-text arguments takes in their place.
 _CUSTOM_SCHEMA: dict[str, Any] = {
     "type": "object",
@@ -171,8 +175,10 @@ class _Fitting:
         if tool.kind == "hosted":
             return self._hosted(tool)
         name = self.exchange.names.fit(tool.name)
-        if tool.kind == "custom" and not (self.can.custom_tools and "custom_tools" not in self.codec.lacks):
+        if tool.kind == "custom":
+            # Also where it stays what it is: some upstreams call it as a function all the same.
             self.exchange.names.custom.add(tool.name)
+        if tool.kind == "custom" and not (self.can.custom_tools and "custom_tools" not in self.codec.lacks):
             self.losses.emulated("custom_tool")
             return Tool(name, "function", _describe(tool), _CUSTOM_SCHEMA, cache=tool.cache)
         return tool if name == tool.name else replace(tool, name=name)

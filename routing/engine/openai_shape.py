@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -52,9 +53,18 @@ _STATUSES = {
 }
 
 
+_NUMBER = re.compile(rb"\d+(?:\.\d+)?")
+_TRY_AGAIN = re.compile(r"try again in (\d+(?:\.\d+)?) ?(ms|s)\b", re.IGNORECASE)
+_RESETS = (b"x-ratelimit-reset-requests", b"x-ratelimit-reset-tokens")
+_DURATION = re.compile(rb"(?:\d+(?:\.\d+)?(?:ms|[hms]))+")
+_DURATION_PART = re.compile(rb"(\d+(?:\.\d+)?)(ms|[hms])")
+_UNITS_S = {b"ms": 0.001, b"s": 1.0, b"m": 60.0, b"h": 3600.0}
+
+
 class _Details(msgspec.Struct):
     cached_tokens: int | None = None
     cache_write_tokens: int | None = None
+    cache_creation_tokens: int | None = None
     reasoning_tokens: int | None = None
 
 
@@ -69,8 +79,14 @@ class _Usage(msgspec.Struct):
     input_tokens_details: _Details | None = None
     completion_tokens_details: _Details | None = None
     output_tokens_details: _Details | None = None
-    #: DeepSeek's name for cached tokens.
+    #: Cached tokens as DeepSeek, Moonshot and the hosts of Claude call them.
     prompt_cache_hit_tokens: int | None = None
+    cached_tokens: int | None = None
+    cache_read_input_tokens: int | None = None
+    cache_read_tokens: int | None = None
+    cache_creation_input_tokens: int | None = None
+    cache_write_tokens: int | None = None
+    reasoning_tokens: int | None = None
 
 
 _USAGE = msgspec.json.Decoder(_Usage | None)
@@ -78,28 +94,81 @@ _NO_USAGE = _Usage()
 _NO_DETAILS = _Details()
 
 
-def read_usage(raw: msgspec.Raw) -> Usage | None:
-    """Return the tokens that a usage object reports; None for null, nothing at all, or an object of another shape."""
+def read_usage(raw: msgspec.Raw, input_includes_cache: bool = True) -> Usage | None:
+    """Return the tokens that a usage object reports; None for null, nothing at all, or an object of another shape.
+
+    `input_includes_cache` False: the upstream counts cached tokens beside its input tokens.
+    """
     if not raw:
         return None
     try:
         usage = _USAGE.decode(raw)
-    except ValueError:
+    except msgspec.ValidationError:
+        usage = None
+    except (ValueError, RecursionError):
         return None
-    if usage is None or usage == _NO_USAGE:
+    else:
+        return None if usage is None else _told(usage, input_includes_cache)
+    try:
+        return usage_of(msgspec.json.decode(raw), input_includes_cache)
+    except (ValueError, RecursionError):
+        return None
+
+
+def usage_of(members: Any, input_includes_cache: bool = True) -> Usage | None:
+    """Return the same for an object that is decoded already; what in it is no count is passed over."""
+    if not isinstance(members, dict):
+        return None
+    try:
+        usage = msgspec.convert(members, _Usage)
+    except msgspec.ValidationError:
+        usage = msgspec.convert({name: _readable(value) for name, value in members.items()}, _Usage)
+    return _told(usage, input_includes_cache)
+
+
+def _told(usage: _Usage, input_includes_cache: bool) -> Usage | None:
+    if usage == _NO_USAGE:
         return None
     in_details = usage.prompt_tokens_details or usage.input_tokens_details or _NO_DETAILS
     out_details = usage.completion_tokens_details or usage.output_tokens_details or _NO_DETAILS
-    cache_read = in_details.cached_tokens or usage.prompt_cache_hit_tokens or 0
-    cache_write = in_details.cache_write_tokens or 0
+    cache_read = _count(
+        in_details.cached_tokens
+        or usage.prompt_cache_hit_tokens
+        or usage.cached_tokens
+        or usage.cache_read_input_tokens
+        or usage.cache_read_tokens
+    )
+    cache_write = _count(
+        in_details.cache_write_tokens
+        or in_details.cache_creation_tokens
+        or usage.cache_creation_input_tokens
+        or usage.cache_write_tokens
+    )
+    input_tokens = _count(usage.prompt_tokens or usage.input_tokens)
+    if not input_includes_cache:
+        input_tokens += cache_read + cache_write
     return Usage(
         # Some upstreams leave cached tokens out of the input; the input is never less than its cached part.
-        input_tokens=max(usage.prompt_tokens or usage.input_tokens or 0, cache_read + cache_write),
-        output_tokens=usage.completion_tokens or usage.output_tokens or 0,
+        input_tokens=max(input_tokens, cache_read + cache_write),
+        output_tokens=_count(usage.completion_tokens or usage.output_tokens),
         cache_read_tokens=cache_read,
         cache_write_tokens=cache_write,
-        reasoning_tokens=out_details.reasoning_tokens or 0,
+        reasoning_tokens=_count(out_details.reasoning_tokens or usage.reasoning_tokens),
     )
+
+
+def _count(tokens: int | None) -> int:
+    return max(tokens or 0, 0)
+
+
+def _readable(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: count for key, count in value.items() if _is_count(count)}
+    return value if _is_count(value) else None
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def text_of(value: Any) -> str:
@@ -117,6 +186,36 @@ def failure_of(error: Any) -> tuple[str, int]:
         return message, code
     status = _STATUSES.get(text_of(code)) or _STATUSES.get(text_of(error.get("type")), 0)
     return message, status
+
+
+def code_of(error: Any) -> str:
+    """Return an error object's own word for what went wrong, "" without one."""
+    if not isinstance(error, dict):
+        return ""
+    return text_of(error.get("code")) or text_of(error.get("type"))
+
+
+def retry_after_s(headers: Mapping[bytes, bytes], message: str) -> float | None:
+    """Return how long an upstream asks to wait: its `retry-after`, its rate limit's reset, or what its text says.
+
+    `headers` have lower-case names. None when it does not say.
+    """
+    for name, divisor in ((b"retry-after-ms", 1000.0), (b"retry-after", 1.0)):
+        value = headers.get(name, b"")
+        if _NUMBER.fullmatch(value.strip()):
+            return float(value) / divisor
+    waits = [_duration_s(headers.get(name, b"")) for name in _RESETS]
+    if known := [wait for wait in waits if wait is not None]:
+        return max(known)
+    said = _TRY_AGAIN.search(message)
+    return float(said[1]) / (1000.0 if said[2] == "ms" else 1.0) if said else None
+
+
+def _duration_s(value: bytes) -> float | None:
+    """Return the seconds of `1s`, `6m0s`, `21ms`, `1h2m`; None for anything else, dates included."""
+    if not value or not _DURATION.fullmatch(value):
+        return None
+    return sum(float(number) * _UNITS_S[unit] for number, unit in _DURATION_PART.findall(value))
 
 
 def error_object(error: GatewayError, request_id: str) -> dict[str, Any]:
