@@ -64,7 +64,7 @@ def _permitted(
         for candidate in snapshot.candidates(model)
         if candidate.channel.spec.is_enabled
         and (not channel_slug or candidate.channel.spec.slug == channel_slug)
-        and candidate.channel.operation(operations)
+        and candidate.operation(operations)
         and principal.may_use_channel(candidate.channel.spec.slug)
     ]
 
@@ -85,7 +85,7 @@ def _why_none(
         )
     serving = [c for c in snapshot.candidates(model) if not channel_slug or c.channel.spec.slug == channel_slug]
     permitted = [c for c in serving if principal.may_use_channel(c.channel.spec.slug)]
-    speaking = [c for c in permitted if c.channel.operation(operations)]
+    speaking = [c for c in permitted if c.operation(operations)]
     if speaking:
         names = ", ".join(sorted(c.channel.spec.slug for c in speaking))
         return NoChannel(

@@ -61,7 +61,8 @@ async def send(passage: Passage, credential: Credential, snapshot: Snapshot, gat
     call = passage.call
     assert call.asked is not None
     provider = passage.candidate.channel.provider
-    response = await provider.send(_request(passage, credential, snapshot), gateway.upstreams)
+    request = await provider.sign(_request(passage, snapshot), credential.secret, gateway.upstreams)
+    response = await provider.send(request, gateway.upstreams)
     try:
         if not is_plain(encoding := response.header(b"content-encoding")):
             response.chunks = unpacked(response.chunks, encoding)
@@ -76,19 +77,17 @@ async def send(passage: Passage, credential: Credential, snapshot: Snapshot, gat
         raise
 
 
-def _request(passage: Passage, credential: Credential, snapshot: Snapshot) -> UpstreamRequest:
+def _request(passage: Passage, snapshot: Snapshot) -> UpstreamRequest:
     call, channel = passage.call, passage.candidate.channel
     model = passage.candidate.upstream_model
     assert call.asked is not None
-    headers = dict(passage.headers())
-    headers |= channel.provider.auth_headers(credential.secret)
     return UpstreamRequest(
         operation=passage.operation,
         model=model,
         is_stream=call.asked.is_stream,
         method="POST",
         url=channel.provider.url(channel.spec.base_url or channel.provider.base_url, passage.operation, model),
-        headers=list(headers.items()),
+        headers=passage.headers(),
         body=passage.body(),
         timeouts=channel.timeouts,
         private_networks=snapshot.private_networks,

@@ -115,15 +115,15 @@ class Channel:
         """Whether the provider needs a credential and the channel has none."""
         return self.provider.needs_credential and not self.credentials
 
-    def operation(self, operations: tuple[str, ...]) -> str:
-        """Return what to ask this channel, of the operations that can answer a request; "" when it offers none.
+    def operation(self, operations: tuple[str, ...], model: str) -> str:
+        """Return what to ask this channel for a model of its own; "" when it offers none of the operations for it.
 
         The first one, which is the client's own, wins where it is offered; else the provider's order counts. A channel
         with a format of its own is asked in that one only.
         """
         offered = (each for each in self.provider.endpoints if each in operations)
         for each in (*operations[:1], *offered):
-            if self.provider.offers(each) and self.spec.format in {"", each.partition(":")[0]}:
+            if self.provider.offers(each, model) and self.spec.format in {"", each.partition(":")[0]}:
                 return each
         return ""
 
@@ -135,6 +135,10 @@ class Candidate:
     channel: Channel
     public_model: str
     upstream_model: str
+
+    def operation(self, operations: tuple[str, ...]) -> str:
+        """Return what to ask, of the operations that can answer a request; "" when none can."""
+        return self.channel.operation(operations, self.upstream_model)
 
 
 class Snapshot:
