@@ -28,6 +28,7 @@ class AnthropicCodec(ClientCodec, UpstreamCodec):
     """Anthropic Messages, versions 2023-06-01 and 2026-10-21."""
 
     name = NAME
+    count_operation = f"{NAME}:count_tokens"
     lacks = frozenset(
         {
             "custom_tools",
@@ -57,6 +58,10 @@ class AnthropicCodec(ClientCodec, UpstreamCodec):
     def decode_request(self, body: bytes, *, model: str = "", is_stream: bool = False) -> ChatRequest:
         """Return the conversation of a request, or of a token count's; see the contract."""
         return decode_request(body, model, is_stream)
+
+    def encode_count(self, tokens: int) -> bytes:
+        """Return the answer to a count."""
+        return b'{"input_tokens":%d}' % tokens
 
     def encode_request(self, exchange: Exchange) -> Written:
         """Return the request for the exchange's target; see the contract."""
