@@ -59,7 +59,7 @@ def _events_of_parts(parts: Iterable[Part], choice: int) -> Iterator[StreamEvent
     calls = 0
     for part in parts:
         if isinstance(part, ToolCall):
-            yield ToolBegan(calls, part.id, part.name, choice, part.is_custom, part.state)
+            yield ToolBegan(calls, part.id, part.name, choice, part.is_custom, part.state, part.native)
             if part.arguments:
                 yield ToolDelta(calls, part.arguments, choice)
             yield ToolEnded(calls, choice)
@@ -171,7 +171,7 @@ class _OpenChoice:
             if isinstance(part, int):
                 call = self.calls[part]
                 arguments = "".join(self.arguments[part])
-                parts.append(ToolCall(call.id, call.name, arguments, call.is_custom, call.state))
+                parts.append(ToolCall(call.id, call.name, arguments, call.is_custom, call.state, native=call.native))
             else:
                 parts.append(part)
         return Choice(tuple(parts), self.finish, self.logprobs or None)

@@ -113,6 +113,8 @@ class Media(Value, frozen=True):
     wants_citations: bool = False
     cache: CacheMark | None = None
     state: Opaque | None = None
+    #: Members that only the conversation's own format has; that format alone writes them back.
+    native: dict[str, Any] | None = None
 
 
 class Reasoning(Value, frozen=True):
@@ -146,6 +148,8 @@ class ToolCall(Value, frozen=True):
     is_custom: bool = False
     state: Opaque | None = None
     cache: CacheMark | None = None
+    #: As in Media: who else called it, the set it belongs to.
+    native: dict[str, Any] | None = None
 
 
 class ToolResult(Value, frozen=True):
@@ -158,6 +162,8 @@ class ToolResult(Value, frozen=True):
     #: The tool's name where the format says it (Gemini); others find it by `call_id`.
     name: str = ""
     cache: CacheMark | None = None
+    #: As in Media.
+    native: dict[str, Any] | None = None
 
 
 class Native(Value, frozen=True):
@@ -284,6 +290,8 @@ class ChatRequest(Value, frozen=True):
     wants_usage: bool = True
     #: Members of the client's body that only its format has, as they came, by their own names.
     native: dict[str, Any] = {}
+    #: Members to add to the body of any upstream, whatever its format, where it has none of that name.
+    extra: dict[str, Any] = {}
 
 
 # --- the answer ----------------------------------------------------------------------------------------------------
@@ -376,6 +384,8 @@ class ToolBegan(StreamEvent, frozen=True):
     choice: int = 0
     is_custom: bool = False
     state: Opaque | None = None
+    #: As in ToolCall.
+    native: dict[str, Any] | None = None
 
 
 class ToolDelta(StreamEvent, frozen=True):

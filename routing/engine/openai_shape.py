@@ -104,10 +104,15 @@ def read_usage(raw: msgspec.Raw, input_includes_cache: bool = True) -> Usage | N
     try:
         usage = _USAGE.decode(raw)
     except msgspec.ValidationError:
+        usage = None
+    except (ValueError, RecursionError):
+        return None
+    else:
+        return None if usage is None else _told(usage, input_includes_cache)
+    try:
         return usage_of(msgspec.json.decode(raw), input_includes_cache)
     except (ValueError, RecursionError):
         return None
-    return None if usage is None else _told(usage, input_includes_cache)
 
 
 def usage_of(members: Any, input_includes_cache: bool = True) -> Usage | None:

@@ -19,6 +19,8 @@ PREFIX = "rtx1:"
 #: either holds none, whatever else it holds.
 MARKS = (PREFIX.encode(), base64.b64encode(PREFIX.encode())[:6])
 
+#: How hosts write the region and the vendor before a model's name: `us.vendor.model-1`.
+_HOSTED = re.compile(r"^(?:[a-z-]+\.)+(?=[a-z])")
 _FAMILY = re.compile(r"[a-z]+(?:-?\d+(?:\.\d+)?)?")
 
 
@@ -27,7 +29,7 @@ def family(model: str) -> str:
 
     Artefacts outlive a change of variant within a family, not one between families.
     """
-    name = model.rpartition("/")[2].lower()
+    name = _HOSTED.sub("", model.rpartition("/")[2].lower(), count=1)
     found = _FAMILY.match(name)
     return found[0] if found else name[:32]
 
@@ -72,7 +74,7 @@ def unwrap_bytes(text: str) -> Opaque:
 
 def is_ours(state: Opaque) -> bool:
     """Whether an artefact came in our wrapper, whole or torn: only the former may ever be unwrapped for its issuer."""
-    return state.origin is not None or state.blob.startswith(PREFIX)
+    return state.origin is not None or state.blob.startswith((PREFIX, MARKS[1].decode()))
 
 
 def may_hold_wrapper(body: bytes) -> bool:

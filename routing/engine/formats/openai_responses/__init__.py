@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from routing.engine.format import Answer, Asked, Route, StreamReader
-from routing.engine.formats.openai_responses.request import read_request
-from routing.engine.formats.openai_responses.response import read_answer
-from routing.engine.formats.openai_responses.stream import ResponsesReader
+from routing.engine.formats.openai_responses.passthrough import ResponsesReader, read_answer, read_request
 from routing.engine.openai_shape import OpenAIShaped
 
 

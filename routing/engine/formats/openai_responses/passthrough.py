@@ -1,4 +1,4 @@
-"""Responses streams: named events with rising sequence numbers, ended by completed, incomplete or failed."""
+"""Responses whose bytes pass unread: what routing needs of a request, an answer and a stream."""
 
 from __future__ import annotations
 
@@ -7,10 +7,12 @@ from typing import Any
 
 import msgspec
 
+from routing.engine.body import read_any, read_flag, read_members, read_model, refuse_other_kinds
 from routing.engine.errors import GatewayError
-from routing.engine.format import StreamReader
-from routing.engine.formats.openai_responses.response import Response
-from routing.engine.openai_shape import error_object, failure_of, read_usage, text_of
+from routing.engine.format import Answer, Asked, StreamReader
+from routing.engine.formats.openai_responses.vocabulary import FAILED_CODES, LIFECYCLE, TERMINAL
+from routing.engine.openai_shape import AnswerFacts, answer_of, error_object, failure_of, read_usage, text_of
+from routing.engine.wirejson import decode
 
 # Events that announce and carry nothing yet: a failure after them may still go to another channel.
 _PROLOGUE = frozenset(
@@ -24,11 +26,14 @@ _PROLOGUE = frozenset(
         "keepalive",
     }
 )
-_LIFECYCLE = frozenset({"response.created", "response.queued", "response.in_progress"})
-_TERMINAL = frozenset({"response.completed", "response.incomplete", "response.failed"})
 
-# Codes that Codex acts on; OpenAI's own set is closed, and everything else is its `server_error`.
-_CODES = frozenset({"rate_limit_exceeded", "insufficient_quota", "context_length_exceeded", "server_is_overloaded"})
+
+class _Response(AnswerFacts):
+    """A response object, as a whole answer and inside the events that open and end a stream."""
+
+    id: str | None = None
+    created_at: int | float | None = None
+    output: msgspec.Raw = msgspec.Raw()
 
 
 class _Event(msgspec.Struct):
@@ -41,8 +46,38 @@ class _Event(msgspec.Struct):
 
 
 _EVENT = msgspec.json.Decoder(_Event)
-_RESPONSE = msgspec.json.Decoder(Response | None)
+_ANSWER = msgspec.json.Decoder(_Response)
+_RESPONSE = msgspec.json.Decoder(_Response | None)
 _encode = msgspec.json.Encoder().encode
+
+
+def read_request(body: bytes) -> Asked:
+    """Return the facts of a request.
+
+    Raises:
+        BadRequest: see the contract.
+    """
+    members = read_members(body)
+    refuse_other_kinds(members, ("input",), "/v1/responses")
+    return Asked(
+        read_model(members),
+        is_stream=read_flag(members, "stream"),
+        session_hint=text_of(read_any(members, "prompt_cache_key")),
+        members=members,
+    )
+
+
+def read_answer(body: bytes) -> Answer:
+    """Return the facts of a response.
+
+    Raises:
+        ValueError: see the contract; a response with status `failed` counts as an error inside a 200.
+    """
+    response = decode(_ANSWER, body)
+    answer = answer_of(response)
+    if not response.output:
+        raise ValueError("the answer has no output")
+    return answer
 
 
 @dataclass(slots=True)
@@ -63,20 +98,20 @@ class ResponsesReader(StreamReader):
         if kind == "error" or event.error:
             # Flat by the book, nested under `error` as servers also send it.
             self._fail(*failure_of(event.error or {"message": event.message, "code": event.code}))
-        elif kind in _LIFECYCLE or kind in _TERMINAL:
+        elif kind in LIFECYCLE or kind in TERMINAL:
             self._read_response(kind, event.response)
         elif kind not in _PROLOGUE:
             self.has_content = True
 
     def _read_response(self, kind: str, raw: msgspec.Raw) -> None:
-        response = self._decode(_RESPONSE, raw) or Response()
+        response = self._decode(_RESPONSE, raw) or _Response()
         self._response_id = response.id or self._response_id
         self._created_at = response.created_at or self._created_at
         self.model = text_of(response.model) or self.model
         self.usage = read_usage(response.usage) or self.usage
         if kind == "response.failed":
             self._fail(*failure_of(response.error))
-        elif kind in _TERMINAL:
+        elif kind in TERMINAL:
             self.is_complete = True
 
     def error_event(self, error: GatewayError, request_id: str) -> bytes:
@@ -92,7 +127,7 @@ class ResponsesReader(StreamReader):
             "created_at": self._created_at,
             "status": "failed",
             "error": {
-                "code": error.code if error.code in _CODES else "server_error",
+                "code": error.code if error.code in FAILED_CODES else "server_error",
                 "message": error.message,
             },
             "incomplete_details": None,

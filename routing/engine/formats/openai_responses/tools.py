@@ -1,0 +1,134 @@
+"""Tools on offer and the choice among them, both ways."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, cast
+
+from routing.engine.formats.openai_responses import fields
+from routing.engine.formats.openai_responses.vocabulary import NAME, hosted_name
+from routing.engine.messages import ChoiceMode, Tool, ToolChoice
+from routing.engine.schema import object_schema
+
+_MODES = ("auto", "none", "required")
+_FUNCTION_MEMBERS = frozenset({"type", "name", "description", "parameters", "strict", "function"})
+
+
+def decode_tools(tools: Any) -> tuple[Tool, ...]:
+    """Return the tools of a body.
+
+    Raises:
+        BadRequest: they are no list, or one is not of its shape.
+    """
+    return tuple(_decode_tool(tool, f"tools[{place}]") for place, tool in enumerate(fields.rows(tools, "tools")))
+
+
+def _decode_tool(tool: Any, path: str) -> Tool:
+    tool = fields.record(tool, path)
+    kind = fields.text(tool.get("type"), f"{path}.type") or "function"
+    if kind == "function":
+        return _decode_function(tool, path)
+    if kind == "custom":
+        return Tool(
+            _name(tool, path),
+            "custom",
+            fields.text(tool.get("description"), f"{path}.description"),
+            grammar=fields.record(tool.get("format"), f"{path}.format") or None,
+        )
+    return Tool(hosted_name(kind), "hosted", native=tool, format=NAME)
+
+
+def _decode_function(tool: dict[str, Any], path: str) -> Tool:
+    # Some clients nest it as Chat does.
+    declared = {**tool, **fields.record(tool.get("function"), f"{path}.function")}
+    parameters = declared.get("parameters")
+    rest = {name: value for name, value in declared.items() if name not in _FUNCTION_MEMBERS and value is not None}
+    return Tool(
+        _name(declared, path),
+        description=fields.text(declared.get("description"), f"{path}.description"),
+        schema=None if parameters is None else fields.record(parameters, f"{path}.parameters"),
+        strict=fields.flag(declared.get("strict"), f"{path}.strict"),
+        native=rest or None,
+        format=NAME if rest else "",
+    )
+
+
+def _name(tool: dict[str, Any], path: str) -> str:
+    name = fields.text(tool.get("name"), f"{path}.name")
+    if not name:
+        raise fields.missing(f"{path}.name", "the tool's name")
+    return name
+
+
+def decode_choice(choice: Any) -> ToolChoice | None:
+    """Return what the model may or must call.
+
+    Raises:
+        BadRequest: it is none of the forms that exist.
+    """
+    if choice is None:
+        return None
+    if isinstance(choice, str):
+        return ToolChoice(_mode(choice, "tool_choice"))
+    choice = fields.record(choice, "tool_choice")
+    kind = fields.text(choice.get("type"), "tool_choice.type")
+    if kind == "allowed_tools":
+        mode = _mode(choice.get("mode") or "auto", "tool_choice.mode")
+        allowed = fields.rows(choice.get("tools"), "tool_choice.tools")
+        names = tuple(_chosen(tool, f"tool_choice.tools[{place}]") for place, tool in enumerate(allowed))
+        return ToolChoice(mode, names, is_list=True)
+    if kind in _MODES:
+        return ToolChoice(_mode(kind, "tool_choice.type"))
+    return ToolChoice("required", (_chosen(choice, "tool_choice"),))
+
+
+def _mode(mode: Any, path: str) -> ChoiceMode:
+    if mode not in _MODES:
+        raise fields.wrong_word(str(mode), path, _MODES)
+    return cast(ChoiceMode, mode)
+
+
+def _chosen(tool: Any, path: str) -> str:
+    tool = fields.record(tool, path)
+    kind = fields.text(tool.get("type"), f"{path}.type") or "function"
+    if kind not in {"function", "custom"}:
+        return hosted_name(kind)
+    return _name({**tool, **fields.record(tool.get("function"), f"{path}.function")}, path)
+
+
+def encode_tool(tool: Tool, *, is_strict_default: bool = False) -> dict[str, Any]:
+    """Return one declaration.
+
+    `is_strict_default`: leave `strict` out where the client did not say. The format's default is strict, which means
+    schemas of a narrow kind; only a client of this very format knows that.
+    """
+    if tool.kind == "hosted":
+        return cast(dict[str, Any], tool.native) if tool.format == NAME else {"type": tool.name}
+    written: dict[str, Any] = {"type": tool.kind, "name": tool.name}
+    if tool.description:
+        written["description"] = tool.description
+    if tool.kind == "custom":
+        return {**written, "format": tool.grammar} if tool.grammar else written
+    written["parameters"] = object_schema(tool.schema)
+    if tool.strict is not None or not is_strict_default:
+        written["strict"] = bool(tool.strict)
+    return {**tool.native, **written} if tool.format == NAME and tool.native else written
+
+
+def encode_choice(choice: ToolChoice, tools: Iterable[Tool]) -> str | dict[str, Any]:
+    """Return the choice among the tools that are declared."""
+    if not choice.names or choice.mode == "none":
+        return choice.mode
+    by_name = {tool.name: tool for tool in tools}
+    named = [_reference(by_name.get(name) or Tool(name)) for name in choice.names]
+    if choice.is_list or len(named) > 1:
+        return {"type": "allowed_tools", "mode": choice.mode, "tools": named}
+    return named[0] if choice.mode == "required" else choice.mode
+
+
+def _reference(tool: Tool) -> dict[str, Any]:
+    if tool.kind != "hosted":
+        return {"type": tool.kind, "name": tool.name}
+    native = tool.native if tool.format == NAME else {}
+    chosen = {"type": native.get("type", tool.name)}
+    return {**chosen, "server_label": native["server_label"]} if "server_label" in native else chosen
