@@ -427,18 +427,13 @@ def test_sampling_gives_way_to_thinking_where_they_exclude_each_other():
 
 
 def test_functions_carry_only_what_they_have():
-    bare = Tool("f")
-    rooted = Tool("g", schema={"anyOf": [{"type": "object"}]}, strict=True)
-    sent, lost = written(asked(tools=(bare, rooted)), strict_tools=False)
-    assert sent["tools"] == [
-        {"type": "function", "function": {"name": "f"}},
-        {
-            "type": "function",
-            "function": {"name": "g", "parameters": {"type": "object", "anyOf": [{"type": "object"}]}},
-        },
-    ]
+    bare, strict = Tool("f"), Tool("g", schema={"anyOf": [{"type": "object"}]}, strict=True)
+    sent, lost = written(asked(tools=(bare, strict)), strict_tools=False)
+    assert sent["tools"][0] == {"type": "function", "function": {"name": "f"}}
+    assert sent["tools"][1]["function"].keys() == {"name", "parameters"}
+    assert sent["tools"][1]["function"]["parameters"]["type"] == "object"
     assert lost == ("dropped:strict",)
-    sent, _ = written(asked(tools=(rooted,)))
+    sent, _ = written(asked(tools=(strict,)))
     assert sent["tools"][0]["function"]["strict"] is True
 
 
