@@ -7,6 +7,7 @@ import pytest
 
 from routex_site import ROOT, VERSION
 from routex_site.settings import env
+from tests import generated_docs
 
 ROOMS = ("routex_site", "tenants", "channels_app", "analytics", "routing", "docs", "tests", "bench")
 DOCS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
@@ -33,6 +34,12 @@ def test_every_variable_has_its_row():
     rows = set(re.findall(r"`([A-Z_]+)`", (ROOT / "docs/configuration.md").read_text(encoding="utf-8")))
     assert len(read) > 15
     assert read - rows == set()
+
+
+@pytest.mark.parametrize(("document", "name"), generated_docs.PARTS)
+def test_what_follows_from_a_registry_is_fresh(document: str, name: str):
+    text = (ROOT / document).read_text(encoding="utf-8")
+    assert text == generated_docs.fresh(document, name), "stale: run python -m tests.generated_docs"
 
 
 def test_every_decision_is_numbered_once():
