@@ -9,7 +9,7 @@ import msgspec
 
 from routing.engine.codec import Exchange
 from routing.engine.formats.openai_chat.call_decoder import CallDecoder
-from routing.engine.formats.openai_chat.chunks import ChunkChoice, Delta
+from routing.engine.formats.openai_chat.chunks import ChunkChoice, Delta, TornTexts
 from routing.engine.formats.openai_chat.content import media_of, thinking_text
 from routing.engine.formats.openai_chat.think_tags import ThinkTags
 from routing.engine.formats.openai_chat.vocabulary import BROKEN, DETAILS, FORMAT, finish_of
@@ -27,7 +27,6 @@ from routing.engine.messages import (
     ToolDelta,
 )
 from routing.engine.openai_shape import text_of
-from routing.engine.surrogates import Halves
 
 _encode = msgspec.json.Encoder().encode
 _PLAIN_END = "stop"
@@ -42,8 +41,8 @@ class ChoiceDecoder:
         self.finish = ""
         self._exchange = exchange
         self._tags = ThinkTags() if exchange.target.capabilities.think_tags else None
-        self._halves = Halves()
-        self._calls = CallDecoder(exchange, number, self._halves)
+        self._torn = TornTexts()
+        self._calls = CallDecoder(exchange, number, self._torn)
         self._is_torn = False
         self._sequence = ""
         self._details: list[dict[str, Any]] = []
@@ -57,7 +56,7 @@ class ChoiceDecoder:
 
     def take(self, choice: ChunkChoice, is_torn: bool, events: list[StreamEvent]) -> None:
         """Append the events of one chunk."""
-        self._is_torn = is_torn or bool(self._halves)
+        self._is_torn = is_torn or bool(self._torn)
         delta = choice.delta or choice.message
         if delta is not None:
             self._read(delta, events)
@@ -76,7 +75,7 @@ class ChoiceDecoder:
             self._think(thinking, events)
             self._say(text, events)
         is_nameless = self._calls.close(events)
-        for key, text in self._halves.rest().items():
+        for key, text in self._torn.rest().items():
             if isinstance(key, int):
                 events.append(ToolDelta(self._calls.number_of(key), text, self.number))
             elif key == "reasoning":
@@ -113,7 +112,7 @@ class ChoiceDecoder:
             thinking, text = self._tags.split(text)
             self._think(thinking, events)
         if self._is_torn:
-            text = self._halves.join("text", text)
+            text = self._torn.join("text", text)
         if text:
             if self._is_opaque:
                 self._end_reasoning(events)
@@ -121,14 +120,14 @@ class ChoiceDecoder:
 
     def _think(self, text: str, events: list[StreamEvent]) -> None:
         if self._is_torn:
-            text = self._halves.join("reasoning", text)
+            text = self._torn.join("reasoning", text)
         if text:
             self._has_thought = True
             events.append(ReasoningDelta(text, self.number))
 
     def _refuse(self, text: str, events: list[StreamEvent]) -> None:
         if self._is_torn:
-            text = self._halves.join("refusal", text)
+            text = self._torn.join("refusal", text)
         if text:
             self._end_reasoning(events)
             events.append(TextDelta(text, self.number, is_refusal=True))
