@@ -54,6 +54,8 @@ class RequestRecord(models.Model):
     response_bytes = models.BigIntegerField()
     client_address = models.TextField()
     user_agent = models.TextField()
+    #: What translation could not carry whole, comma between.
+    warnings = models.TextField()
 
     class Meta:
         managed = False

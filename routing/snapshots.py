@@ -21,6 +21,7 @@ from routing.engine.snapshot import (
 )
 from routing.engine.source import SNAPSHOT_NOTICE
 from routing.engine.strategies import STRATEGIES
+from routing.engine.transformers import chain_of
 from routing.models import ModelAlias, ModelFallback, RoutingPolicy
 from tenants.context import platform_scope, tenant_scope
 from tenants.models import ConfigState, Tenant
@@ -126,12 +127,17 @@ def _channel(channel: Channel) -> ChannelSpec:
             f"Channel {channel.slug!r}: {provider.label} does not speak {channel.format!r}, "
             f"only: {', '.join(provider.formats())}."
         )
+    try:
+        chain = chain_of(channel.transformers)
+    except ValueError as error:
+        raise DoesNotCompile(f"Channel {channel.slug!r}: {error}.") from error
+    named = [step.transformer.format for step in chain.steps if step.transformer.format in provider.formats()]
     return ChannelSpec(
         id=channel.id,
         slug=channel.slug,
         provider=channel.provider,
         base_url=channel.base_url,
-        format=channel.format,
+        format=channel.format or next(iter(named), ""),
         credentials=tuple(CredentialSpec(c.slug, c.sealed) for c in channel.credentials.all()),
         models=tuple(_model(channel.slug, entry) for entry in channel.served_models),
         priority=channel.priority,
@@ -143,6 +149,8 @@ def _channel(channel: Channel) -> ChannelSpec:
         total_s=channel.total_s,
         region=channel.region,
         tags=tuple(channel.tags),
+        # Those that only name the format have had their effect; without others the bytes may pass as they are.
+        transformers=tuple(channel.transformers) if any(not step.transformer.format for step in chain.steps) else (),
     )
 
 

@@ -28,6 +28,9 @@ VENDOR_ROOMS = (
     "channels_app/channel_document.py",
     "channels_app/engine/capabilities.py",
     "channels_app/engine/profiles.py",
+    "routing/engine/tokens.py",
+    "routing/api.py",  # guesses a body's format
+    "routing/engine/transformers/",
     "routing/engine/body.py",  # tells a caller whose kind of body they sent
 )
 

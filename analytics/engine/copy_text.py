@@ -16,7 +16,7 @@ TEXT_COLUMNS: Final = (
     *("id", "tenant_id", "key_id", "key_slug", "session_id", "client_request_id", "operation"),
     *("client_format", "upstream_format", "asked_model", "public_model", "upstream_model", "reported_model"),
     *("channel_id", "channel_slug", "provider", "outcome", "error_code", "error_message"),
-    *("client_address", "user_agent"),
+    *("client_address", "user_agent", "warnings"),
 )
 #: The columns of a line, in its order; `recorded_at` is left to the database.
 COLUMNS: Final = (
@@ -29,7 +29,7 @@ COLUMNS: Final = (
 
 #: Characters that are kept of one text; the longer kinds are the ones people read as sentences.
 TEXT_LIMIT: Final = 200
-LONG_TEXT_LIMITS: Final = {"error_message": 2000, "user_agent": 400}
+LONG_TEXT_LIMITS: Final = {"error_message": 2000, "user_agent": 400, "warnings": 1000}
 DETAIL_LIMIT: Final = 500
 ATTEMPTS_LIMIT: Final = 20
 

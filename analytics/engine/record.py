@@ -48,6 +48,8 @@ class RequestRecord(msgspec.Struct, frozen=True, kw_only=True):
     operation: str = ""
     client_format: str = ""
     upstream_format: str = ""
+    #: What translation could not carry whole, comma between: `dropped:x`, `emulated:x`, `clamped:x`.
+    warnings: str = ""
     asked_model: str = ""
     public_model: str = ""
     upstream_model: str = ""

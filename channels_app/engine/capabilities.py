@@ -27,8 +27,9 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
     developer_role: bool = False
     #: Text may come as a list of parts, which keeps its blocks apart; else it is one string (chat formats).
     text_parts: bool = True
-    #: Images by URL are fetched by the upstream; else they must be sent inline.
+    #: Media by URL are fetched by the upstream; else they must be sent inline, but for addresses that begin like these.
     image_urls: bool = True
+    own_urls: tuple[str, ...] = ()
     #: Images in tool messages (chat formats).
     tool_message_images: bool = False
     #: Media inside a function response (Gemini 3).

@@ -10,6 +10,8 @@ UpstreamError
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 
 class UpstreamError(Exception):
     """Base of the tree. `reason` is a short stable word for records; the text is safe to show to a key holder."""
@@ -47,13 +49,19 @@ class UpstreamStatus(UpstreamError):
     reason = "status"
 
     def __init__(
-        self, status: int, body: bytes = b"", content_type: bytes = b"", retry_after_s: float | None = None
+        self,
+        status: int,
+        body: bytes = b"",
+        content_type: bytes = b"",
+        retry_after_s: float | None = None,
+        headers: Mapping[bytes, bytes] | None = None,
     ) -> None:
         super().__init__(f"HTTP {status}")
         self.status = status
         self.body = body
         self.content_type = content_type
         self.retry_after_s = retry_after_s
+        self.headers = headers or {}
 
     @property
     def is_about_credential(self) -> bool:

@@ -83,6 +83,13 @@ CLAUDE_MODELS: Facts = (
 #: Gemini, asked in its own format.
 GEMINI = Capabilities(
     image_urls=False,
+    own_urls=(
+        "gs://",
+        "https://generativelanguage.googleapis.com/",
+        "https://www.youtube.com/",
+        "https://youtube.com/",
+        "https://youtu.be/",
+    ),
     allowed_tools=True,
     custom_tools=False,
     web_search=True,

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from analytics.engine.record import AttemptRecord
 from channels_app.engine.errors import (
@@ -16,22 +15,16 @@ from channels_app.engine.errors import (
     UpstreamStatus,
     UpstreamTimeout,
 )
-from channels_app.engine.provider import Headers, UpstreamRequest, UpstreamResponse
 from routing.engine.breaker import ChannelState
 from routing.engine.call import Call
 from routing.engine.errors import GatewayError, NoChannel, Overloaded, RateLimited, UpstreamFailed, UpstreamTimedOut
-from routing.engine.format import Answer, Asked, StreamReader
+from routing.engine.format import Asked
 from routing.engine.gateway import Gateway
+from routing.engine.passage import Passage, passage_to
+from routing.engine.sending import Committed, send
 from routing.engine.snapshot import Candidate, Credential, PolicySpec, Snapshot
-from routing.engine.sse import EventTooLarge
 from routing.engine.strategies import STRATEGIES
 
-#: How much of an upstream's error body is kept: enough for any error, too little for an accident.
-MAX_ERROR_BYTES = 64 * 1024
-#: A whole answer larger than this is passed on as it comes, without being looked at.
-MAX_WHOLE_BYTES = 64 * 1024 * 1024
-#: A stream's prologue larger than this is committed (ADR 7).
-MAX_PROLOGUE_BYTES = 64 * 1024
 #: First pause between two rounds over the same candidates; doubles each round.
 ROUND_PAUSE_S = 0.2
 #: Rest of a credential when the upstream does not say how long.
@@ -41,27 +34,16 @@ MAX_REST_S = 600.0
 
 
 @dataclass(slots=True)
-class Committed:
-    """An answer that will be delivered: no failover from here on.
-
-    A stream comes as `held` bytes and the `rest` still to arrive, followed by `reader`; a whole answer as `held`
-    alone with its `facts`.
-    """
-
-    candidate: Candidate
-    response: UpstreamResponse
-    held: list[bytes]
-    rest: AsyncIterator[bytes] | None = None
-    reader: StreamReader | None = None
-    facts: Answer = field(default_factory=Answer)
-
-
-@dataclass(slots=True)
 class Fault:
     """One failed try, kept for the final error."""
 
-    candidate: Candidate
+    passage: Passage
     error: UpstreamError
+
+    @property
+    def slug(self) -> str:
+        """Return the channel's slug."""
+        return self.passage.candidate.channel.spec.slug
 
 
 class Attempt:
@@ -76,6 +58,9 @@ class Attempt:
         self.faults: list[Fault] = []
         self.waits_s: list[float] = []
         self.without_credential: list[str] = []
+        #: Why candidates cannot carry the request at all.
+        self.refusals: list[GatewayError] = []
+        self._passages: dict[int, Passage] = {}
 
     async def run(self, groups: list[list[Candidate]]) -> Committed:
         """Try each group (a model, then its fallbacks) in the strategy's order, in rounds, within the budget.
@@ -102,8 +87,8 @@ class Attempt:
         """Try one channel with its credentials; None when the next candidate should be tried."""
         state = self.gateway.states.of(self.snapshot.document.tenant_id, candidate.channel)
         now_s = self.gateway.clock()
-        if candidate.channel.lacks_credential:
-            self._without_credential(candidate)
+        passage = await self._passage(candidate)
+        if passage is None:
             return None
         credentials = state.rested(candidate.channel.credentials, now_s)
         if candidate.channel.credentials and not credentials:
@@ -116,9 +101,9 @@ class Attempt:
                 self._passed_over(candidate, state, "breaker_open", "the breaker is open after failures")
                 return None
             try:
-                committed = await self._try(candidate, credential, state)
+                committed = await self._try(passage, credential, state)
             except UpstreamError as error:
-                self._failed(candidate, credential, state, error)
+                self._failed(passage, credential, state, error)
                 if not error.is_retryable:
                     raise self._final_error() from error
                 if not (isinstance(error, UpstreamStatus) and error.is_about_credential):
@@ -128,12 +113,26 @@ class Attempt:
                 return committed
         return None
 
-    async def _try(self, candidate: Candidate, credential: Credential, state: ChannelState) -> Committed:
+    async def _passage(self, candidate: Candidate) -> Passage | None:
+        """Return the way to a candidate, the same in every round; None where there is none for this request."""
+        passage = self._passages.get(id(candidate))
+        if passage is not None:
+            return passage
+        if candidate.channel.lacks_credential:
+            self._without_credential(candidate)
+            return None
+        try:
+            passage = self._passages[id(candidate)] = await passage_to(self.call, candidate, self.gateway)
+        except GatewayError as refusal:
+            self._cannot_carry(candidate, refusal)
+        return passage
+
+    async def _try(self, passage: Passage, credential: Credential, state: ChannelState) -> Committed:
         began_s = time.perf_counter()
         error: UpstreamError | None = None
         self.call.tries += 1
         try:
-            return await self._exchange(candidate, credential)
+            return await send(passage, credential, self.snapshot, self.gateway)
         except UpstreamError as caught:
             error = caught
             raise
@@ -145,9 +144,9 @@ class Attempt:
         finally:
             self.call.attempts.append(
                 AttemptRecord(
-                    channel=candidate.channel.spec.slug,
+                    channel=passage.candidate.channel.spec.slug,
                     credential=credential.slug,
-                    model=candidate.upstream_model,
+                    model=passage.candidate.upstream_model,
                     status=error.status if isinstance(error, UpstreamStatus) else (200 if error is None else None),
                     reason="ok" if error is None else error.reason,
                     detail="" if error is None else str(error)[:300],
@@ -155,102 +154,9 @@ class Attempt:
                 )
             )
 
-    async def _exchange(self, candidate: Candidate, credential: Credential) -> Committed:
-        """Send, and read as far as an error could still be answered by another try."""
-        provider = candidate.channel.provider
-        response = await provider.send(self._request(candidate, credential), self.gateway.upstreams)
-        try:
-            if response.status >= 300:
-                body = await _read(response, MAX_ERROR_BYTES)
-                raise UpstreamStatus(
-                    response.status, body, response.header(b"content-type"), retry_after_s=_retry_after(response)
-                )
-            self.call.connect_ms = response.connect_ms
-            if self.asked.is_stream:
-                return await self._hold_prologue(candidate, response)
-            return await self._read_whole(candidate, response)
-        except BaseException:
-            await response.close()
-            raise
-
-    def _request(self, candidate: Candidate, credential: Credential) -> UpstreamRequest:
-        call, channel = self.call, candidate.channel
-        operation = call.route.operation
-        return UpstreamRequest(
-            operation=operation,
-            model=candidate.upstream_model,
-            is_stream=self.asked.is_stream,
-            method="POST",
-            url=channel.provider.url(
-                channel.spec.base_url or channel.provider.base_url, operation, candidate.upstream_model
-            ),
-            headers=_headers(call, candidate, credential),
-            body=call.format.write_request(call.body, self.asked, candidate.upstream_model),
-            timeouts=channel.timeouts,
-            private_networks=self.snapshot.private_networks,
-        )
-
-    async def _read_whole(self, candidate: Candidate, response: UpstreamResponse) -> Committed:
-        body = await _read(response, MAX_WHOLE_BYTES)
-        if len(body) >= MAX_WHOLE_BYTES:
-            return Committed(candidate, response, [body], rest=response.chunks)
-        try:
-            facts = self.call.format.read_answer(self.call.route.operation, body)
-        except ValueError as error:
-            raise UpstreamBroken(f"the answer is not what the format promises: {error}") from error
-        await response.close()
-        return Committed(candidate, response, [body], facts=facts)
-
-    async def _hold_prologue(self, candidate: Candidate, response: UpstreamResponse) -> Committed:
-        """Read until the commit point: the first content event, 64 KB, or some seconds (ADR 7)."""
-        content_type = response.header(b"content-type")
-        if content_type and b"json" in content_type and b"event-stream" not in content_type:
-            raise UpstreamBroken("it was asked for a stream and sent a whole answer")
-        reader = self.call.format.stream_reader(self.call.route.operation, self.asked)
-        held: list[bytes] = []
-        size = 0
-        committed = Committed(candidate, response, held, rest=response.chunks, reader=reader)
-        commit_at_s = time.monotonic() + self.gateway.commit_after_s
-        while size < MAX_PROLOGUE_BYTES:
-            pending = asyncio.ensure_future(anext(response.chunks, None))
-            try:
-                done, _ = await asyncio.wait((pending,), timeout=commit_at_s - time.monotonic())
-            except asyncio.CancelledError:
-                pending.cancel()
-                raise
-            if not done:
-                committed.rest = _after(pending, response.chunks)
-                return committed
-            chunk = pending.result()
-            if chunk is None:
-                held.append(reader.finish())
-                committed.rest = None
-                if not (reader.is_complete and not reader.failure):
-                    raise self._early_fault(reader)
-                return committed
-            try:
-                out = reader.feed(chunk)
-            except EventTooLarge as error:
-                raise UpstreamBroken(str(error)) from error
-            held.append(out)
-            size += len(out)
-            if reader.failure and not reader.has_content:
-                raise self._early_fault(reader)
-            if reader.has_content or reader.is_complete:
-                break
-        return committed
-
-    @staticmethod
-    def _early_fault(reader: StreamReader) -> UpstreamError:
-        if reader.failure_status in {401, 402, 403, 404, 408, 429, 500, 502, 503, 504, 529}:
-            return UpstreamStatus(reader.failure_status, b"")
-        return UpstreamBroken(
-            "the stream said error before its first content" if reader.failure else "the stream ended before it began"
-        )
-
-    def _failed(self, candidate: Candidate, credential: Credential, state: ChannelState, error: UpstreamError) -> None:
+    def _failed(self, passage: Passage, credential: Credential, state: ChannelState, error: UpstreamError) -> None:
         """Remember the fault and tell the breaker or the credential."""
-        self.faults.append(Fault(candidate, error))
+        self.faults.append(Fault(passage, error))
         now_s = self.gateway.clock()
         if isinstance(error, UpstreamStatus) and error.is_about_credential:
             state.breaker.abandoned()
@@ -283,6 +189,13 @@ class Attempt:
             AttemptRecord(channel=slug, model=candidate.upstream_model, reason="no_credential", detail=detail)
         )
 
+    def _cannot_carry(self, candidate: Candidate, refusal: GatewayError) -> None:
+        self.refusals.append(refusal)
+        slug, model = candidate.channel.spec.slug, candidate.upstream_model
+        self.call.attempts.append(
+            AttemptRecord(channel=slug, model=model, reason="cannot_carry", detail=refusal.message[:300])
+        )
+
     def _may_go_round(self) -> bool:
         """Whether another round over the same candidates may help: budget left and a passing fault seen last."""
         if self.call.tries >= self.policy.attempts or not self.faults:
@@ -295,6 +208,8 @@ class Attempt:
     def _final_error(self) -> GatewayError:
         """Return what the client is told: an upstream's own class where it has one (ADR 7)."""
         model = self.asked.model
+        if not self.faults and self.refusals:
+            return self.refusals[0]
         if not self.faults and not self.waits_s:
             names = ", ".join(self.without_credential)
             return NoChannel(f"No credential is stored for {names}, which `{model}` needs. An admin must add one.")
@@ -310,9 +225,9 @@ class Attempt:
             told = _told_by_status(last, model)
             if told is not None:
                 return told
-        story = ", ".join(f"{fault.candidate.channel.spec.slug} {fault.error}" for fault in self.faults)
+        story = ", ".join(f"{fault.slug} {fault.error}" for fault in self.faults)
         message = f"`{model}` failed on all {len(self.faults)} tries: {story}."
-        channels = {fault.candidate.channel.spec.slug for fault in self.faults}
+        channels = {fault.slug for fault in self.faults}
         if isinstance(last.error, UpstreamTimeout):
             return UpstreamTimedOut(message, retry_after_s=5)
         if isinstance(last.error, UpstreamBlocked):
@@ -324,75 +239,32 @@ def _told_by_status(fault: Fault, model: str) -> GatewayError | None:
     """Return the error that keeps an upstream's own class, or None where its status must not be passed on."""
     error = fault.error
     assert isinstance(error, UpstreamStatus)
-    slug = fault.candidate.channel.spec.slug
     if error.status in {401, 403}:
         # Never as 401: the client's key is fine, the channel's is not.
         return UpstreamFailed(
-            f"Channel `{slug}` rejected its own credentials ({error.status}). An admin must renew them.",
+            f"Channel `{fault.slug}` rejected its own credentials ({error.status}). An admin must renew them.",
             code="upstream_auth_error",
             should_retry=False,
         )
-    body = error.body if b"json" in error.content_type else None
+    if not 400 <= error.status < 500 and error.status != 529:
+        return None
+    said = _said(fault, error)
     if error.status in {429, 529}:
         kind = RateLimited if error.status == 429 else Overloaded
+        words = f": {said.message}" if said is not None and said.raw_body is None else "."
         return kind(
-            f"Channel `{slug}` is limited by its provider ({error.status}) for `{model}`.",
+            f"Channel `{fault.slug}` is limited by its provider ({error.status}) for `{model}`{words}",
             status=error.status,
             retry_after_s=error.retry_after_s if error.retry_after_s is not None else 1.0,
-            raw_body=body,
+            raw_body=None if said is None else said.raw_body,
         )
-    if 400 <= error.status < 500 and body:
-        passed = GatewayError(f"Channel `{slug}` answered {error.status}.", status=error.status, raw_body=body)
-        passed.code, passed.kind, passed.should_retry = "upstream_refused", "invalid_request", False
-        return passed
-    return None
+    return said
 
 
-async def _read(response: UpstreamResponse, limit: int) -> bytes:
-    """Return the body up to about the limit."""
-    parts: list[bytes] = []
-    size = 0
-    async for chunk in response.chunks:
-        parts.append(chunk)
-        size += len(chunk)
-        if size >= limit:
-            break
-    return parts[0] if len(parts) == 1 else b"".join(parts)
-
-
-async def _after(first: asyncio.Future[bytes | None], rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    """Yield the chunk that is already being waited for, then the rest."""
-    try:
-        chunk = await first
-    finally:
-        first.cancel()
-    if chunk is not None:
-        yield chunk
-        async for chunk in rest:
-            yield chunk
-
-
-def _retry_after(response: UpstreamResponse) -> float | None:
-    """Return the seconds of `retry-after-ms` or of a numeric `retry-after` (RFC 9110 §10.2.3), None without one."""
-    for name, divisor in ((b"retry-after-ms", 1000.0), (b"retry-after", 1.0)):
-        try:
-            return max(0.0, float(response.header(name)) / divisor)
-        except ValueError:
-            continue
-    return None
-
-
-def _headers(call: Call, candidate: Candidate, credential: Credential) -> Headers:
-    """Return what is sent upstream: the provider's own, what it wants of the client's, and the credential."""
-    provider = candidate.channel.provider
-    headers: dict[str, str] = {
-        "content-type": call.header(b"content-type") or "application/json",
-        "accept": "text/event-stream" if call.asked and call.asked.is_stream else "application/json",
-        **provider.default_headers,
-    }
-    for name in provider.forwarded_headers:
-        value = call.headers.get(name.encode("latin-1"))
-        if value is not None:
-            headers[name] = value.decode("latin-1")
-    headers |= provider.auth_headers(credential.secret)
-    return list(headers.items())
+def _said(fault: Fault, error: UpstreamStatus) -> GatewayError | None:
+    """Return what the upstream said: inside its stream, or as an error answer."""
+    if isinstance(error.__cause__, GatewayError):
+        return error.__cause__
+    # A page of markup is no error body of any format.
+    body = error.body if b"json" in error.content_type else b""
+    return fault.passage.refusal(error.status, body, error.headers) if body else None

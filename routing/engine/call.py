@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from analytics.engine.record import AttemptRecord, Outcome, RequestRecord, Usage
 from routing.engine.errors import GatewayError
 from routing.engine.format import Asked, Format, Route
+from routing.engine.messages import ChatRequest
 from routing.engine.snapshot import Candidate, Snapshot
 from tenants.engine.principal import Principal
 
@@ -32,11 +33,19 @@ class Call:
     principal: Principal | None = None
     snapshot: Snapshot | None = None
     asked: Asked | None = None
+    #: Operations that can answer it, the client's own first; and whether these are a conversation to go on with.
+    operations: tuple[str, ...] = ()
+    is_conversation: bool = False
+    #: The request in canonical form, once a candidate needed it.
+    conversation: ChatRequest | None = None
     session_id: str = ""
     #: Tries and channels passed over, in order; `tries` counts the former.
     attempts: list[AttemptRecord] = field(default_factory=list)
     tries: int = 0
     served_by: Candidate | None = None
+    #: The format that the answer came in, and what translation could not carry whole.
+    upstream_format: str = ""
+    warnings: tuple[str, ...] = ()
     status: int = 0
     outcome: Outcome = "answered"
     error: GatewayError | None = None
@@ -71,7 +80,8 @@ class Call:
             client_request_id=self.header(b"x-client-request-id")[:64],
             operation=self.route.operation,
             client_format=self.format.name,
-            upstream_format=self.format.name if served else "",
+            upstream_format=self.upstream_format,
+            warnings=", ".join(self.warnings),
             asked_model=asked.model if asked else "",
             public_model=served.public_model if served else "",
             upstream_model=served.upstream_model if served else "",

@@ -210,6 +210,8 @@ class ClientCodec(ABC):
     name: ClassVar[str]
     #: Our name of a feature → the format's own, where they differ (`top_k` → `topK`).
     spelling: ClassVar[Mapping[str, str]] = {}
+    #: Its clients bring back no members that their SDK does not know, so that reasoning state is lost on the way.
+    forgets_state: ClassVar[bool] = False
 
     @abstractmethod
     def decode_request(self, body: bytes, *, model: str = "", is_stream: bool = False) -> ChatRequest:
@@ -219,6 +221,17 @@ class ClientCodec(ABC):
             BadRequest: the body is not JSON, or something in it is not of the shape that the format gives it
                 (`param` is its path, such as `messages[2].content`).
         """
+
+    #: The operation that asks how many tokens a request has; "" where the format has none.
+    count_operation: ClassVar[str] = ""
+
+    def decode_count(self, body: bytes, *, model: str = "") -> ChatRequest:
+        """Return the conversation whose tokens are to be counted; raises BadRequest as `decode_request` does."""
+        return self.decode_request(body, model=model)
+
+    def encode_count(self, tokens: int) -> bytes:
+        """Return the answer to a count."""
+        raise NotImplementedError(self.name)
 
     @abstractmethod
     def encode_answer(self, answer: ChatAnswer, exchange: Exchange) -> bytes:

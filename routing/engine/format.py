@@ -76,6 +76,8 @@ class StreamReader(ABC):
     failure: str = ""
     #: HTTP-like status that the error event stands for (429, 529, …), 0 when unknown.
     failure_status: int = 0
+    #: The same as an error that any format can tell, where the stream is translated.
+    error: GatewayError | None = None
     _events: EventSplitter = field(default_factory=EventSplitter, repr=False)
 
     def feed(self, chunk: bytes) -> bytes:

@@ -290,6 +290,8 @@ class ChatRequest(Value, frozen=True):
     wants_usage: bool = True
     #: Members of the client's body that only its format has, as they came, by their own names.
     native: dict[str, Any] = {}
+    #: Members to add to the body of any upstream, whatever its format, where it has none of that name.
+    extra: dict[str, Any] = {}
 
 
 # --- the answer ----------------------------------------------------------------------------------------------------

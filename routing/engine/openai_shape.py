@@ -104,10 +104,30 @@ def read_usage(raw: msgspec.Raw, input_includes_cache: bool = True) -> Usage | N
     try:
         usage = _USAGE.decode(raw)
     except msgspec.ValidationError:
-        usage = _odd_usage(raw)
-    except ValueError:
+        usage = None
+    except (ValueError, RecursionError):
         return None
-    if usage is None or usage == _NO_USAGE:
+    else:
+        return None if usage is None else _told(usage, input_includes_cache)
+    try:
+        return usage_of(msgspec.json.decode(raw), input_includes_cache)
+    except (ValueError, RecursionError):
+        return None
+
+
+def usage_of(members: Any, input_includes_cache: bool = True) -> Usage | None:
+    """Return the same for an object that is decoded already; what in it is no count is passed over."""
+    if not isinstance(members, dict):
+        return None
+    try:
+        usage = msgspec.convert(members, _Usage)
+    except msgspec.ValidationError:
+        usage = msgspec.convert({name: _readable(value) for name, value in members.items()}, _Usage)
+    return _told(usage, input_includes_cache)
+
+
+def _told(usage: _Usage, input_includes_cache: bool) -> Usage | None:
+    if usage == _NO_USAGE:
         return None
     in_details = usage.prompt_tokens_details or usage.input_tokens_details or _NO_DETAILS
     out_details = usage.completion_tokens_details or usage.output_tokens_details or _NO_DETAILS
@@ -139,17 +159,6 @@ def read_usage(raw: msgspec.Raw, input_includes_cache: bool = True) -> Usage | N
 
 def _count(tokens: int | None) -> int:
     return max(tokens or 0, 0)
-
-
-def _odd_usage(raw: msgspec.Raw) -> _Usage | None:
-    """Return what can be read of a usage object in which something is not of the usual type."""
-    try:
-        members = msgspec.json.decode(raw)
-    except (ValueError, RecursionError):
-        return None
-    if not isinstance(members, dict):
-        return None
-    return msgspec.convert({key: _readable(value) for key, value in members.items()}, _Usage)
 
 
 def _readable(value: Any) -> Any:

@@ -6,12 +6,16 @@ import time
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 
-from routing.engine.attempts import Attempt, Committed
+from routing.engine.attempts import Attempt
 from routing.engine.call import Call
+from routing.engine.compression import decompressed, is_plain
+from routing.engine.counting import serve_count
 from routing.engine.errors import Forbidden, Unauthenticated, Unavailable
 from routing.engine.gateway import Gateway
+from routing.engine.operations import answering, is_conversation, is_count
 from routing.engine.relay import Reply, relay
 from routing.engine.resolution import resolve
+from routing.engine.sending import Committed
 from routing.engine.session import session_id
 from routing.engine.snapshot import Candidate
 from tenants.engine import keys
@@ -25,11 +29,17 @@ async def serve(call: Call, gateway: Gateway, read_body: ReadBody, reply: Reply)
     call.principal = authenticate(call, gateway)
     await admit(call, gateway)
     call.body = await read_body()
+    encoding = call.headers.get(b"content-encoding", b"")
+    if not is_plain(encoding):
+        call.body = decompressed(call.body, encoding, gateway.max_body_bytes)
     parse(call)
     groups = route(call)
     call.queue_ms = call.elapsed_ms()
+    if is_count(call.route.operation):
+        await serve_count(call, gateway, groups, reply)
+        return
     answer = await attempt(call, gateway, groups)
-    call.served_by = answer.candidate
+    call.served_by, call.upstream_format = answer.candidate, answer.passage.format
     await relay(call, answer, reply, gateway)
 
 
@@ -117,13 +127,15 @@ def parse(call: Call) -> None:
     """Read what routing needs from the body; the rest stays bytes."""
     call.asked = call.format.read_request(call.route, call.query, call.body)
     call.session_id = session_id(call.headers, call.asked.session_hint)
+    call.operations = answering(call.route.operation, call.asked.is_stream)
+    call.is_conversation = is_conversation(call.route.operation)
 
 
 def route(call: Call) -> list[list[Candidate]]:
     """Return who may serve the request: the model's candidates, then those of each fallback model."""
     assert call.snapshot is not None and call.principal is not None and call.asked is not None
     first, fallbacks = resolve(
-        call.snapshot, call.principal, call.route.operation, call.asked.model, call.header(b"x-routex-channel")
+        call.snapshot, call.principal, call.operations, call.asked.model, call.header(b"x-routex-channel")
     )
     return [first, *fallbacks]
 

@@ -74,7 +74,7 @@ def unwrap_bytes(text: str) -> Opaque:
 
 def is_ours(state: Opaque) -> bool:
     """Whether an artefact came in our wrapper, whole or torn: only the former may ever be unwrapped for its issuer."""
-    return state.origin is not None or state.blob.startswith(PREFIX)
+    return state.origin is not None or state.blob.startswith((PREFIX, MARKS[1].decode()))
 
 
 def may_hold_wrapper(body: bytes) -> bool:

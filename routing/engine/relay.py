@@ -7,11 +7,12 @@ from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 from channels_app.engine.errors import UpstreamError, UpstreamTimeout
-from routing.engine.attempts import Committed
 from routing.engine.call import Call
 from routing.engine.errors import GatewayError, UpstreamFailed, UpstreamTimedOut
 from routing.engine.format import StreamReader
 from routing.engine.gateway import Gateway
+from routing.engine.sending import Committed
+from routing.engine.snapshot import Candidate
 from routing.engine.sse import EventTooLarge
 
 Header = tuple[bytes, bytes]
@@ -41,14 +42,14 @@ async def relay(call: Call, answer: Committed, reply: Reply, gateway: Gateway) -
         else:
             await _relay_whole(call, answer, reply)
     finally:
+        call.warnings = answer.passage.warnings
         await answer.response.close()
 
 
 async def _relay_whole(call: Call, answer: Committed, reply: Reply) -> None:
     call.usage, call.reported_model = answer.facts.usage, answer.facts.model
     call.first_token_ms = call.elapsed_ms()
-    content_type = answer.response.header(b"content-type") or b"application/json"
-    headers = [(b"content-type", content_type), *answer_headers(call, answer)]
+    headers = [(b"content-type", answer.content_type), *answer_headers(call, answer.candidate), *_warnings(answer)]
     if answer.rest is None:
         headers.append((b"content-length", str(len(answer.held[0])).encode()))
         await reply.start(200, headers)
@@ -67,7 +68,8 @@ async def _relay_stream(call: Call, answer: Committed, reader: StreamReader, rep
     headers = [
         (b"content-type", call.format.stream_type(call.asked)),
         (b"x-accel-buffering", b"no"),
-        *answer_headers(call, answer),
+        *answer_headers(call, answer.candidate),
+        *_warnings(answer),
     ]
     await reply.start(200, headers)
     pulse = Pulse(call.format.heartbeat, gateway.heartbeat_s, reply.write)
@@ -110,9 +112,14 @@ def _last_words(call: Call, answer: Committed, reader: StreamReader, fault: Exce
     return reader.error_event(error, call.id)
 
 
-def answer_headers(call: Call, answer: Committed) -> list[Header]:
+def _warnings(answer: Committed) -> list[Header]:
+    """Return what could not be carried whole, as far as it is known when the answer begins."""
+    codes = answer.passage.warnings
+    return [(b"x-routex-warnings", ", ".join(codes).encode("ascii", "replace"))] if codes else []
+
+
+def answer_headers(call: Call, candidate: Candidate) -> list[Header]:
     """Return what every delivered answer carries besides its own content headers."""
-    candidate = answer.candidate
     request_id = call.id.encode()
     timing = f"connect;dur={call.connect_ms:.1f}, total;dur={call.elapsed_ms():.1f}"
     headers = [

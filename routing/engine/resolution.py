@@ -10,7 +10,7 @@ from tenants.engine.principal import Principal
 
 
 def resolve(
-    snapshot: Snapshot, principal: Principal, operation: str, asked: str, pinned_channel: str = ""
+    snapshot: Snapshot, principal: Principal, operations: tuple[str, ...], asked: str, pinned_channel: str = ""
 ) -> tuple[list[Candidate], list[list[Candidate]]]:
     """Return the candidates of a model, and those of each of its fallback models, unordered.
 
@@ -19,7 +19,7 @@ def resolve(
 
     Raises:
         Forbidden: the key may not use the model or the channel.
-        ModelNotFound: nothing of this tenant serves the model in this format.
+        ModelNotFound: nothing of this tenant serves the model in any way that answers this.
         NoChannel: channels serve it, and all are switched off.
     """
     if not principal.may_use_model(asked):
@@ -28,11 +28,11 @@ def resolve(
         )
     model, channel_slug = _look_up(snapshot, asked)
     channel_slug = pinned_channel or channel_slug
-    found = _permitted(snapshot, principal, operation, model, channel_slug)
+    found = _permitted(snapshot, principal, operations, model, channel_slug)
     if not found:
-        raise _why_none(snapshot, principal, operation, asked, model, channel_slug)
+        raise _why_none(snapshot, principal, operations, asked, model, channel_slug)
     fallbacks = () if channel_slug else snapshot.document.fallbacks.get(model, ())
-    return found, [_permitted(snapshot, principal, operation, name, "") for name in fallbacks]
+    return found, [_permitted(snapshot, principal, operations, name, "") for name in fallbacks]
 
 
 def _look_up(snapshot: Snapshot, asked: str) -> tuple[str, str]:
@@ -55,7 +55,7 @@ def _look_up_target(snapshot: Snapshot, name: str) -> tuple[str, str]:
 
 
 def _permitted(
-    snapshot: Snapshot, principal: Principal, operation: str, model: str, channel_slug: str
+    snapshot: Snapshot, principal: Principal, operations: tuple[str, ...], model: str, channel_slug: str
 ) -> list[Candidate]:
     if not principal.may_use_model(model):
         return []
@@ -64,13 +64,13 @@ def _permitted(
         for candidate in snapshot.candidates(model)
         if candidate.channel.spec.is_enabled
         and (not channel_slug or candidate.channel.spec.slug == channel_slug)
-        and candidate.channel.serves(operation)
+        and candidate.channel.operation(operations)
         and principal.may_use_channel(candidate.channel.spec.slug)
     ]
 
 
 def _why_none(
-    snapshot: Snapshot, principal: Principal, operation: str, asked: str, model: str, channel_slug: str
+    snapshot: Snapshot, principal: Principal, operations: tuple[str, ...], asked: str, model: str, channel_slug: str
 ) -> Forbidden | ModelNotFound | NoChannel:
     slug = snapshot.document.slug
     if channel_slug and not principal.may_use_channel(channel_slug):
@@ -85,7 +85,7 @@ def _why_none(
         )
     serving = [c for c in snapshot.candidates(model) if not channel_slug or c.channel.spec.slug == channel_slug]
     permitted = [c for c in serving if principal.may_use_channel(c.channel.spec.slug)]
-    speaking = [c for c in permitted if c.channel.serves(operation)]
+    speaking = [c for c in permitted if c.channel.operation(operations)]
     if speaking:
         names = ", ".join(sorted(c.channel.spec.slug for c in speaking))
         return NoChannel(
@@ -94,8 +94,8 @@ def _why_none(
         )
     if permitted:
         return ModelNotFound(
-            f"`{model}` is served here, but by no channel that speaks {operation.partition(':')[0]}. "
-            "Ask on the path of the channel's own format.",
+            f"`{model}` is served here, but no channel of it answers {operations[0]}. "
+            "Ask on a path that the channel's provider has.",
             param="model",
         )
     if serving:

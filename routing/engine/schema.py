@@ -1,91 +1,111 @@
-"""JSON Schema and Google's OpenAPI subset of it, there and back."""
+"""JSON Schema as tools need it: an object at the root, and what several schemas say at once."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeGuard
+from urllib.parse import unquote
 
 Schema = dict[str, Any]
 
-#: How deep `$ref`s are followed; a recursive schema ends here as an object without more said about it.
-MAX_DEPTH = 12
-#: The most nodes that a schema may grow to while `$ref`s are put in place.
-MAX_NODES = 20_000
-
-#: Keywords of the OpenAPI subset that are copied as they are.
-_KEPT = (
-    "title",
-    "description",
-    "default",
-    "example",
-    "minItems",
-    "maxItems",
-    "minProperties",
-    "maxProperties",
-    "minLength",
-    "maxLength",
-    "pattern",
-    "minimum",
-    "maximum",
-    "required",
-    "propertyOrdering",
-)
-_FORMATS = {
-    "string": {"date-time", "enum", "byte", "date", "time", "duration"},
-    "number": {"float", "double"},
-    "integer": {"int32", "int64"},
-}
-#: Members that hold schemas by name, schemas, and counts.
-_NAMED = frozenset({"properties", "$defs", "defs", "definitions", "patternProperties"})
-_NESTED = frozenset({"items", "anyOf", "oneOf", "allOf", "not", "additionalProperties", "prefixItems"})
-_COUNTS = frozenset({"minItems", "maxItems", "minLength", "maxLength", "minProperties", "maxProperties"})
-_OPENAPI_TYPES = {"STRING", "NUMBER", "INTEGER", "BOOLEAN", "ARRAY", "OBJECT", "NULL"}
+#: How many `$ref`s deep a schema is followed; a recursive one ends here as an object about which no more is said.
+MAX_REFS = 12
+#: How deep schemas may lie in one another.
+MAX_DEPTH = 48
+#: How many alternatives are made one object, and how many members that may look at.
+MAX_BRANCHES = 48
+MAX_MEMBERS = 20_000
+UNIONS = ("anyOf", "oneOf")
 
 
 def object_schema(schema: Schema | None) -> Schema:
-    """Return a schema whose root is an object, as every function's parameters must be."""
+    """Return a schema whose root is an object without unions, as every function's parameters must be.
+
+    Alternatives at the root become one object that has the members of all, and demands what all of them demand.
+    """
     if not schema:
         return {"type": "object", "properties": {}}
-    if schema.get("type") == "object":
+    if schema.get("type") == "object" and not any(key in schema for key in (*UNIONS, "allOf", "$ref")):
         return schema
-    if "type" not in schema and not any(key in schema for key in ("anyOf", "oneOf", "allOf", "$ref")):
-        return {"type": "object", **schema}
-    if schema.get("type") is None:
-        return {"type": "object", **schema}
-    return {"type": "object", "properties": {"value": schema}, "required": ["value"]}
+    flat = _Flattening(schema).flat(schema, MAX_REFS)
+    kind = flat.get("type")
+    if kind == "object":
+        return flat
+    if (kind is None and "enum" not in flat) or (isinstance(kind, list) and "object" in kind):
+        return {**flat, "type": "object"}
+    definitions: Schema = {key: schema[key] for key in ("$defs", "definitions") if key in schema}
+    value = {key: each for key, each in schema.items() if key not in definitions}
+    return {"type": "object", "properties": {"value": value}, "required": ["value"], **definitions}
 
 
-def from_openapi(schema: Any, depth: int = 0) -> Any:
-    """Return the JSON Schema of an OpenAPI schema: types in lower case, `nullable` as a type.
+class _Flattening:
+    """One schema on its way to an object: references at its root followed, alternatives that are objects made one."""
 
-    A schema that is JSON Schema already comes out the same.
+    def __init__(self, root: Schema) -> None:
+        self._root = root
+        self._size = 0
+
+    def flat(self, schema: Any, depth: int) -> Schema:
+        if not isinstance(schema, dict) or depth <= 0 or self._size > MAX_MEMBERS:
+            return {}
+        self._size += 1 + len(schema) + len(members_of(schema))
+        if isinstance(reference := schema.get("$ref"), str):
+            rest = {key: value for key, value in schema.items() if key != "$ref"}
+            return {**self.flat(find(self._root, reference), depth - 1), **rest}
+        own = {key: value for key, value in schema.items() if key not in (*UNIONS, "allOf")}
+        if isinstance(parts := schema.get("allOf"), list):
+            own = merged([*(self.flat(part, depth - 1) for part in parts[:MAX_BRANCHES]), own])
+        for keyword in UNIONS:
+            if not isinstance(union := schema.get(keyword), list):
+                continue
+            branches = [self.flat(branch, depth - 1) for branch in union[:MAX_BRANCHES] if not is_null(branch)]
+            if not branches or not (_is_object(own) or all(map(_is_object, branches))):
+                return schema
+            alternatives = merged(branches, demands_all=False)
+            own = merged([{key: alternatives[key] for key in ("properties", "required") if key in alternatives}, own])
+            own["type"] = "object"
+        return own
+
+
+def merged(schemas: list[Schema], *, demands_all: bool = True) -> Schema:
+    """Return one schema that has the members of all; later words stand over earlier ones.
+
+    It demands what any of them demands, or only what all do (alternatives).
     """
-    if isinstance(schema, list):
-        return [from_openapi(each, depth + 1) for each in schema]
-    if not isinstance(schema, dict) or depth > 4 * MAX_DEPTH:
-        return schema
-    plain: Schema = {}
-    for key, value in schema.items():
-        if key in _NAMED and isinstance(value, dict):
-            named = {name: from_openapi(each, depth + 1) for name, each in value.items()}
-            plain["$defs" if key == "defs" else key] = named
-        elif key in _NESTED:
-            plain[key] = from_openapi(value, depth + 1)
-        elif key in _COUNTS and isinstance(value, str) and value.isdigit():
-            plain[key] = int(value)  # int64 travels as a string in Google's JSON
-        elif key not in {"nullable", "propertyOrdering"}:
-            plain[key] = value
-    _plain_type(schema, plain)
-    return plain
+    one: Schema = {}
+    members: Schema = {}
+    demanded: dict[str, int] = {}
+    for schema in schemas:
+        for name, member in members_of(schema).items():
+            members[name] = member if demands_all or name not in members else _either(members[name], member)
+        for name in names(schema.get("required")):
+            demanded[name] = demanded.get(name, 0) + 1
+        one |= schema
+    required = [name for name, count in demanded.items() if demands_all or count == len(schemas)]
+    one.pop("required", None)
+    return one | ({"properties": members} if members else {}) | ({"required": required} if required else {})
 
 
-def _plain_type(schema: Schema, plain: Schema) -> None:
-    kind = plain.get("type")
-    if isinstance(kind, str) and kind in _OPENAPI_TYPES:
-        plain["type"] = kind = kind.lower()
-    if schema.get("nullable") is True and isinstance(kind, str) and kind != "null":
-        plain["type"] = [kind, "null"]
-        if isinstance(plain.get("enum"), list) and None not in plain["enum"]:
-            plain["enum"] = [*plain["enum"], None]
+def _either(one: Any, other: Any) -> Any:
+    if one == other:
+        return one
+    known = one["anyOf"] if isinstance(one, dict) and list(one) == ["anyOf"] else [one]
+    return {"anyOf": known if other in known else [*known, other]}
+
+
+def find(root: Any, reference: str) -> Any:
+    """Return what a local reference (`#/$defs/Name`, RFC 6901) points at, an empty schema when it points nowhere."""
+    if not reference.startswith("#"):
+        return {}
+    found: Any = root
+    for step in unquote(reference[1:]).split("/")[1:]:
+        name = step.replace("~1", "/").replace("~0", "~")
+        if isinstance(found, list) and name.isdigit() and int(name[:9]) < len(found):
+            found = found[int(name[:9])]
+        elif isinstance(found, dict) and name in found:
+            found = found[name]
+        else:
+            return {}
+    return found
 
 
 def to_json_schema(schema: Schema) -> Schema:
@@ -93,150 +113,31 @@ def to_json_schema(schema: Schema) -> Schema:
     return {key: value for key, value in schema.items() if key != "$schema"}
 
 
-def to_openapi(schema: Schema) -> Schema:
-    """Return the nearest schema of the OpenAPI subset; ends on any input, recursive ones included."""
-    return _Narrowing(schema).narrow(schema, ())
+def is_null(schema: Any) -> bool:
+    """Whether a schema takes nothing but null."""
+    if not isinstance(schema, dict):
+        return False
+    kind = schema.get("type")
+    if kind in ("null", "NULL", ["null"]):
+        return True
+    return kind is None and (schema.get("enum") == [None] or ("const" in schema and schema["const"] is None))
 
 
-class _Narrowing:
-    """One schema on its way into the subset: `$ref`s are put in place, what the subset lacks is left out."""
-
-    def __init__(self, root: Schema) -> None:
-        self._root = root
-        self._nodes = 0
-
-    def narrow(self, schema: Any, path: tuple[str, ...]) -> Schema:
-        self._nodes += 1
-        if not isinstance(schema, dict) or self._nodes > MAX_NODES or len(path) > 4 * MAX_DEPTH:
-            return {"type": "object"} if isinstance(schema, dict) else {}
-        if isinstance(reference := schema.get("$ref"), str):
-            if path.count(reference) or sum(step.startswith("#") for step in path) >= MAX_DEPTH:
-                return {"type": "object"}
-            target = self._find(reference)
-            rest = {key: value for key, value in schema.items() if key != "$ref"}
-            return self.narrow({**(target if isinstance(target, dict) else {}), **rest}, (*path, reference))
-        if isinstance(parts := schema.get("allOf"), list):
-            schema = _all_of(schema, [self._resolved(part) for part in parts])
-        narrowed: Schema = {key: schema[key] for key in _KEPT if key in schema}
-        self._type(schema, narrowed)
-        self._enum(schema, narrowed)
-        self._unions(schema, narrowed, path)
-        self._members(schema, narrowed, path)
-        _tidy(schema, narrowed)
-        return narrowed
-
-    def _find(self, reference: str) -> Any:
-        """Return what a local reference (`#/$defs/Name`) points at (RFC 6901)."""
-        if not reference.startswith("#"):
-            return {}
-        found: Any = self._root
-        for step in reference[1:].split("/")[1:]:
-            name = step.replace("~1", "/").replace("~0", "~")
-            if not isinstance(found, dict) or name not in found:
-                return {}
-            found = found[name]
-        return found
-
-    def _resolved(self, part: Any) -> Any:
-        if isinstance(part, dict) and isinstance(reference := part.get("$ref"), str):
-            return self._find(reference)
-        return part
-
-    @staticmethod
-    def _type(schema: Schema, narrowed: Schema) -> None:
-        kind = schema.get("type")
-        if isinstance(kind, list):
-            others = [each for each in kind if each != "null"]
-            if len(others) < len(kind):
-                narrowed["nullable"] = True
-            if len(others) == 1:
-                narrowed["type"] = others[0]
-            elif others:
-                narrowed["anyOf"] = [{"type": each} for each in others]
-        elif isinstance(kind, str):
-            narrowed["type"] = kind
-        if schema.get("nullable") is True:
-            narrowed["nullable"] = True
-
-    @staticmethod
-    def _enum(schema: Schema, narrowed: Schema) -> None:
-        values = [schema["const"]] if "const" in schema else schema.get("enum")
-        if not isinstance(values, list):
-            return
-        if None in values:
-            narrowed["nullable"] = True
-        # The subset's enum is of strings only; numbers keep their type and lose the list.
-        words = [value for value in values if isinstance(value, str)]
-        if words:
-            narrowed["enum"] = words
-            narrowed["type"] = "string"
-        elif "type" not in narrowed and values:
-            narrowed["type"] = _type_of(values[0])
-
-    def _unions(self, schema: Schema, narrowed: Schema, path: tuple[str, ...]) -> None:
-        union = schema.get("anyOf") or schema.get("oneOf")
-        if not isinstance(union, list):
-            return
-        branches = [branch for branch in union if not (isinstance(branch, dict) and branch.get("type") == "null")]
-        if len(branches) < len(union):
-            narrowed["nullable"] = True
-        plain = [self.narrow(branch, (*path, "anyOf")) for branch in branches]
-        if len(plain) == 1:
-            for key, value in plain[0].items():
-                narrowed.setdefault(key, value)
-        elif plain:
-            narrowed["anyOf"] = plain
-
-    def _members(self, schema: Schema, narrowed: Schema, path: tuple[str, ...]) -> None:
-        if isinstance(members := schema.get("properties"), dict):
-            narrowed["properties"] = {name: self.narrow(each, (*path, name)) for name, each in members.items()}
-            narrowed.setdefault("type", "object")
-        items = schema.get("items", schema.get("prefixItems"))
-        if isinstance(items, list):
-            items = {"anyOf": items} if items else {}
-        if isinstance(items, dict):
-            narrowed["items"] = self.narrow(items, (*path, "items"))
-            narrowed.setdefault("type", "array")
-        kind = schema.get("format")
-        if kind in _FORMATS.get(str(narrowed.get("type")), ()):
-            narrowed["format"] = kind
+def names(value: Any) -> list[str]:
+    """Return the names in what should be a list of names, each once."""
+    return list(dict.fromkeys(each for each in value if isinstance(each, str))) if isinstance(value, list) else []
 
 
-def _all_of(schema: Schema, parts: list[Any]) -> Schema:
-    """Return one schema for `allOf`: members and requirements of all, later words over earlier ones."""
-    merged: Schema = {}
-    for part in [*parts, {key: value for key, value in schema.items() if key != "allOf"}]:
-        if not isinstance(part, dict):
-            continue
-        members = {**merged.get("properties", {}), **(part.get("properties") or {})}
-        required = [*merged.get("required", []), *(part.get("required") or [])]
-        merged |= part
-        if members:
-            merged["properties"] = members
-        if required:
-            merged["required"] = list(dict.fromkeys(required))
-    return merged
+def members_of(schema: Schema) -> Schema:
+    """Return the properties of a schema, none where it has none."""
+    members = schema.get("properties")
+    return members if isinstance(members, dict) else {}
 
 
-def _tidy(schema: Schema, narrowed: Schema) -> None:
-    """Leave out what the subset would refuse for being beside the point."""
-    if narrowed.get("type") == "array":
-        narrowed.setdefault("items", {})
-    required = narrowed.get("required")
-    if required is not None:
-        known = narrowed.get("properties")
-        kept = [name for name in required if isinstance(known, dict) and name in known] if required else []
-        if kept:
-            narrowed["required"] = kept
-        else:
-            del narrowed["required"]
-    if narrowed.get("default", 0) is None:
-        del narrowed["default"]
+def is_number(value: Any) -> TypeGuard[int | float]:
+    """Whether a JSON value is a number."""
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def _type_of(value: Any) -> str:
-    if isinstance(value, bool):
-        return "boolean"
-    if isinstance(value, int):
-        return "integer"
-    return "number" if isinstance(value, float) else "string"
+def _is_object(schema: Schema) -> bool:
+    return schema.get("type") == "object" or isinstance(schema.get("properties"), dict)

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from typing import Any
 
 import msgspec
 
@@ -45,6 +46,8 @@ class ChannelSpec(msgspec.Struct, frozen=True, kw_only=True):
     total_s: float = 600.0
     region: str = ""
     tags: tuple[str, ...] = ()
+    #: Names, or {name: options}.
+    transformers: tuple[str | dict[str, Any], ...] = ()
 
 
 class PolicySpec(msgspec.Struct, frozen=True, kw_only=True):
@@ -112,9 +115,17 @@ class Channel:
         """Whether the provider needs a credential and the channel has none."""
         return self.provider.needs_credential and not self.credentials
 
-    def serves(self, operation: str) -> bool:
-        """Whether this channel answers the operation in the client's own format."""
-        return self.provider.offers(operation) and self.spec.format in {"", operation.partition(":")[0]}
+    def operation(self, operations: tuple[str, ...]) -> str:
+        """Return what to ask this channel, of the operations that can answer a request; "" when it offers none.
+
+        The first one, which is the client's own, wins where it is offered; else the provider's order counts. A channel
+        with a format of its own is asked in that one only.
+        """
+        offered = (each for each in self.provider.endpoints if each in operations)
+        for each in (*operations[:1], *offered):
+            if self.provider.offers(each) and self.spec.format in {"", each.partition(":")[0]}:
+                return each
+        return ""
 
 
 @dataclass(frozen=True, slots=True)

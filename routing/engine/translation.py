@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from dataclasses import replace as replace_target
 
 import msgspec
 from msgspec.structs import replace
@@ -13,6 +14,7 @@ from routing.engine.errors import GatewayError
 from routing.engine.failures import error_of
 from routing.engine.fitting import fit
 from routing.engine.format import StreamReader
+from routing.engine.memory import Noting
 from routing.engine.messages import (
     Began,
     ChatAnswer,
@@ -32,6 +34,7 @@ from routing.engine.messages import (
     ToolEnded,
     UsageReport,
 )
+from routing.engine.transformer import Chain, changed, merged
 
 #: Events that show something to the client: with the first of them the answer is committed.
 _CONTENT = (TextDelta, ReasoningDelta, ReasoningState, ToolBegan, PartMade)
@@ -44,6 +47,7 @@ class Translation:
     client: ClientCodec
     upstream: UpstreamCodec
     exchange: Exchange
+    chain: Chain = field(default_factory=Chain)
 
     def write(self) -> Written:
         """Return the request for the upstream.
@@ -51,8 +55,15 @@ class Translation:
         Raises:
             BadRequest: something in it has no place there and must not be changed silently.
         """
-        fit(self.exchange, self.upstream)
-        return self.upstream.encode_request(self.exchange)
+        exchange = self.exchange
+        if self.chain:
+            exchange.target = replace_target(exchange.target, capabilities=self.chain.can(exchange.target.capabilities))
+            exchange.request = self.chain.request(exchange.request, exchange.losses)
+        fit(exchange, self.upstream)
+        written = self.upstream.encode_request(exchange)
+        if exchange.request.extra:
+            written.body = merged(written.body, exchange.request.extra)
+        return written
 
     def read(self, body: bytes) -> ChatAnswer:
         """Return a whole answer in the client's own names.
@@ -60,7 +71,11 @@ class Translation:
         Raises:
             ValueError: see the contract of `decode_answer`.
         """
-        return restored(self.upstream.decode_answer(body, self.exchange), self.exchange)
+        return self.chain.answer(restored(self.upstream.decode_answer(body, self.exchange), self.exchange))
+
+    def told(self) -> Telling:
+        """Return what turns one stream's decoded events into those for the client."""
+        return Telling(self.exchange, self.chain)
 
     def tell(self, answer: ChatAnswer) -> bytes:
         """Return a whole answer in the client's format."""
@@ -106,15 +121,23 @@ class _FreeText(msgspec.Struct):
     input: str
 
 
-class Restoring:
-    """The same for events: names are put back; a free text is told when it is whole, for it comes in JSON escapes."""
+class Telling:
+    """The same for events: names are put back; a free text is told when it is whole, for it comes in JSON escapes.
 
-    def __init__(self, exchange: Exchange) -> None:
+    Then the chain's changes.
+    """
+
+    def __init__(self, exchange: Exchange, chain: Chain) -> None:
         self._names = exchange.names
+        self._changes = chain.stream()
         self._held: dict[tuple[int, int], list[str]] = {}
 
-    def restore(self, events: Iterable[StreamEvent]) -> list[StreamEvent]:
-        """Return the events in the client's own names."""
+    def tell(self, events: Iterable[StreamEvent]) -> list[StreamEvent]:
+        """Return the events for the client."""
+        told = self._restore(events)
+        return changed(told, self._changes) if self._changes else told
+
+    def _restore(self, events: Iterable[StreamEvent]) -> list[StreamEvent]:
         told: list[StreamEvent] = []
         for event in events:
             if isinstance(event, ToolBegan):
@@ -152,8 +175,9 @@ class TranslatingReader(StreamReader):
 
     decoder: StreamDecoder = field(kw_only=True)
     encoder: StreamEncoder = field(kw_only=True)
-    restoring: Restoring = field(kw_only=True)
+    telling: Telling = field(kw_only=True)
     request_id: str = field(kw_only=True, default="")
+    noting: Noting | None = field(kw_only=True, default=None)
 
     def feed(self, chunk: bytes) -> bytes:
         """Return the client's bytes for the events that this chunk completes; see the contract."""
@@ -165,17 +189,20 @@ class TranslatingReader(StreamReader):
 
     def _tell(self, events: list[StreamEvent]) -> bytes:
         told: list[bytes] = []
-        for event in self.restoring.restore(events):
+        for event in self.telling.tell(events):
             if isinstance(event, Failed):
                 # The client hears it in its own grammar, and nothing may follow.
-                self._fail(event.message, event.status)
-                told.append(self.encoder.fail(error_of(event.status, event.message, event.code), self.request_id))
+                self.error = error_of(event.status, event.message, event.code)
+                self._fail(event.message, event.status or self.error.status)
+                told.append(self.encoder.fail(self.error, self.request_id))
                 break
             self._note(event)
             told.append(self.encoder.encode(event))
         return b"".join(told)
 
     def _note(self, event: StreamEvent) -> None:
+        if self.noting is not None:
+            self.noting.take(event)
         if isinstance(event, _CONTENT):
             self.has_content = True
         elif isinstance(event, UsageReport):

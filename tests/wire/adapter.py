@@ -16,7 +16,7 @@ from routing.engine.format import Asked
 from routing.engine.formats import CODECS, FORMATS, client_codec
 from routing.engine.losses import Losses
 from routing.engine.messages import ChatRequest
-from routing.engine.translation import Restoring, TranslatingReader, Translation
+from routing.engine.translation import TranslatingReader, Translation
 
 Vector = dict[str, Any]
 GENUINE = {"openai-chat": "openai", "openai-responses": "openai", "anthropic": "anthropic", "gemini": "gemini"}
@@ -88,7 +88,7 @@ def convert_stream(vector: Vector, chunks: list[bytes]) -> Iterator[bytes]:
         Asked(exchange.request.model, is_stream=True, wants_usage=exchange.request.wants_usage),
         decoder=translating.upstream.stream_decoder(exchange),
         encoder=translating.client.stream_encoder(exchange),
-        restoring=Restoring(exchange),
+        telling=translating.told(),
         request_id="req_1",
     )
     for chunk in chunks:

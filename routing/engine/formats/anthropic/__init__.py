@@ -6,9 +6,8 @@ from collections.abc import Mapping, Sequence
 
 from routing.engine.errors import GatewayError
 from routing.engine.format import Answer, Asked, Format, Route, StreamReader
-from routing.engine.formats.anthropic.request import read_request
-from routing.engine.formats.anthropic.response import error_body, model_card, model_list, read_answer
-from routing.engine.formats.anthropic.stream import MessagesReader
+from routing.engine.formats.anthropic.passthrough import MessagesReader, read_answer, read_request
+from routing.engine.formats.anthropic.vocabulary import error_body, model_card, model_list
 
 
 class Anthropic(Format):

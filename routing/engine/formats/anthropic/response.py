@@ -1,154 +1,258 @@
-"""Messages answers: model and usage of a whole one, the error object, the model listing."""
+"""Whole answers, both ways, and what an upstream's error answer says."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
 from analytics.engine.record import Usage
-from routing.engine.errors import GatewayError, Kind
-from routing.engine.format import Answer
+from routing.engine.answers import Collector, without_empty
+from routing.engine.arguments import as_object
+from routing.engine.codec import Exchange, UpstreamFailure
+from routing.engine.formats.anthropic.ending import said_instead, stop_object
+from routing.engine.formats.anthropic.shape import Object
+from routing.engine.formats.anthropic.stream_decoder import AnthropicDecoder
+from routing.engine.formats.anthropic.vocabulary import NAME, STATUS_OF_TYPE, usage_object
+from routing.engine.messages import (
+    ChatAnswer,
+    Choice,
+    Citation,
+    Finish,
+    Media,
+    Native,
+    Opaque,
+    Part,
+    Reasoning,
+    StreamEvent,
+    Text,
+    ToolCall,
+)
+from routing.engine.provenance import wrap
+from routing.engine.toolnames import fit_id, mint_id
 from routing.engine.wirejson import decode
 
 _encode = msgspec.json.Encoder().encode
+_OBJECT: msgspec.json.Decoder[Object] = msgspec.json.Decoder(Object)
 
-_TYPES: dict[Kind, str] = {
-    "invalid_request": "invalid_request_error",
-    "authentication": "authentication_error",
-    "permission": "permission_error",
-    "not_found": "not_found_error",
-    "too_large": "request_too_large",
-    "rate_limit": "rate_limit_error",
-    "quota": "billing_error",
-    "overloaded": "overloaded_error",
-    "unavailable": "overloaded_error",
-    "timeout": "timeout_error",
-    "server": "api_error",
-}
-# Where Anthropic has a status of its own, and its SDKs an exception class for it.
-_STATUSES: dict[Kind, int] = {"quota": 402, "overloaded": 529}
-
-#: Statuses that the words of error events stand for.
-STATUS_OF_TYPE = {
-    "invalid_request_error": 400,
-    "authentication_error": 401,
-    "billing_error": 402,
-    "permission_error": 403,
-    "not_found_error": 404,
-    "request_too_large": 413,
-    "rate_limit_error": 429,
-    "api_error": 500,
-    "timeout_error": 504,
-    "overloaded_error": 529,
-}
+_ID = r"^[a-zA-Z0-9_-]+$"
+_MAX_ID = 64
+_TIERS_READ = {"standard": "default"}
+_TIERS = {"default": "standard", "standard": "standard", "priority": "priority", "batch": "batch"}
 
 
-class _OutputDetails(msgspec.Struct):
-    thinking_tokens: int | None = None
+# --- an upstream's -------------------------------------------------------------------------------------------------
 
 
-class UsageCounts(msgspec.Struct):
-    """Token counts as Anthropic reports them: cached input is counted beside `input_tokens`, not in it."""
-
-    input_tokens: int | None = None
-    output_tokens: int | None = None
-    cache_read_input_tokens: int | None = None
-    cache_creation_input_tokens: int | None = None
-    output_tokens_details: _OutputDetails | None = None
-
-    def over(self, earlier: UsageCounts) -> UsageCounts:
-        """Return these counts, with earlier ones where this report has none."""
-        return UsageCounts(
-            *(
-                old if new is None else new
-                for new, old in zip(msgspec.structs.astuple(self), msgspec.structs.astuple(earlier), strict=True)
-            )
-        )
-
-    def total(self) -> Usage:
-        """Return them in our terms: all input, all output."""
-        cache_read = self.cache_read_input_tokens or 0
-        cache_write = self.cache_creation_input_tokens or 0
-        return Usage(
-            input_tokens=(self.input_tokens or 0) + cache_read + cache_write,
-            output_tokens=self.output_tokens or 0,
-            cache_read_tokens=cache_read,
-            cache_write_tokens=cache_write,
-            reasoning_tokens=(self.output_tokens_details and self.output_tokens_details.thinking_tokens) or 0,
-        )
-
-
-class ErrorObject(msgspec.Struct):
-    """The `error` member of error bodies and error events."""
-
-    type: Any = None
-    message: Any = None
-
-    @property
-    def failure(self) -> tuple[str, int]:
-        """Return the text and the status it stands for, 0 when the type is not known."""
-        message = self.message if isinstance(self.message, str) else ""
-        status = STATUS_OF_TYPE.get(self.type, 0) if isinstance(self.type, str) else 0
-        return message or "the upstream reported an error", status
-
-
-class _Message(msgspec.Struct):
-    model: Any = None
-    content: msgspec.Raw = msgspec.Raw()
-    input_tokens: int | None = None
-    usage: UsageCounts | None = None
-    error: ErrorObject | None = None
-
-
-_MESSAGE = msgspec.json.Decoder(_Message)
-
-
-def read_answer(body: bytes) -> Answer:
-    """Return the facts of a message or of a token count, which costs no tokens.
+def decode_answer(body: bytes, exchange: Exchange) -> ChatAnswer:
+    """Return a whole answer: what a stream of its blocks would tell.
 
     Raises:
         ValueError: see the contract.
     """
-    message = decode(_MESSAGE, body)
-    if message.error is not None:
-        raise ValueError(message.error.failure[0])
-    if not message.content and message.input_tokens is None:
+    try:
+        said = decode(_OBJECT, body)
+    except RecursionError as error:
+        raise ValueError("the answer is nested too deeply") from error
+    if said.get("error") or said.get("type") == "error":
+        raise ValueError(_error_of(said).message or "the upstream reported an error")
+    if said.get("content") is None and not isinstance(said.get("stop_reason"), str):
         raise ValueError("the answer has no content")
-    return Answer(
-        usage=message.usage.total() if message.usage else None,
-        model=message.model if isinstance(message.model, str) else "",
+    events: list[StreamEvent] = []
+    AnthropicDecoder(exchange).whole(said, events)
+    collector = Collector()
+    collector.take(events)
+    usage = said.get("usage")
+    tier = usage.get("service_tier") if isinstance(usage, dict) else None
+    tier = tier if isinstance(tier, str) else ""
+    return replace(without_empty(collector.answer()), service_tier=_TIERS_READ.get(tier, tier))
+
+
+def decode_error(body: bytes, headers: Mapping[bytes, bytes]) -> UpstreamFailure:
+    """Return what an error answer says. Never raises."""
+    try:
+        said = decode(_OBJECT, body)
+    except (ValueError, RecursionError):
+        said = {}
+    failure = _error_of(said)
+    failure.retry_after_s = _retry_after_s(headers)
+    return failure
+
+
+def _error_of(said: Object) -> UpstreamFailure:
+    error = said.get("error")
+    if isinstance(error, str):
+        return UpstreamFailure(error)
+    if not isinstance(error, dict):
+        # Hosts in front of the API tell their own errors as a bare message.
+        message = said.get("message") or said.get("detail")
+        return UpstreamFailure(message if isinstance(message, str) else "")
+    kind, message = error.get("type"), error.get("message")
+    return UpstreamFailure(
+        message if isinstance(message, str) else "",
+        kind=kind if isinstance(kind, str) and kind in STATUS_OF_TYPE else "",
     )
 
 
-def error_object(error: GatewayError, request_id: str) -> dict[str, Any]:
-    """Return an error as bodies and events carry it."""
+def _retry_after_s(headers: Mapping[bytes, bytes]) -> float | None:
+    """Return how long to wait: as said, else until the limit that is used up is full again."""
+    for name, divisor in ((b"retry-after-ms", 1000.0), (b"retry-after", 1.0)):
+        try:
+            return max(float(headers.get(name, b"")) / divisor, 0.0)
+        except ValueError:
+            continue
+    waits = [
+        _seconds_until(headers.get(name.removesuffix(b"remaining") + b"reset", b""))
+        for name, left in headers.items()
+        if name.startswith(b"anthropic-ratelimit-") and name.endswith(b"-remaining") and left.strip() == b"0"
+    ]
+    return max((wait for wait in waits if wait is not None), default=None)
+
+
+def _seconds_until(moment: bytes) -> float | None:
+    try:
+        then = datetime.fromisoformat(moment.decode())
+    except ValueError:
+        return None
+    return max((then - datetime.now(UTC)).total_seconds(), 0.0) if then.tzinfo else None
+
+
+# --- for a client --------------------------------------------------------------------------------------------------
+
+
+def encode_answer(answer: ChatAnswer, exchange: Exchange) -> bytes:
+    """Return the body of a whole answer."""
+    choice = answer.choices[0] if answer.choices else Choice()
+    finish = choice.finish or Finish("stop")
+    content = content_of(choice.parts, exchange)
+    if not content and (instead := said_instead(finish)):
+        content = [{"type": "text", "text": instead}]
+    body = message_object(exchange, content)
+    body |= stop_object(
+        finish,
+        exchange,
+        has_calls=any(isinstance(part, ToolCall) for part in choice.parts),
+        is_refusal=any(isinstance(part, Text) and part.is_refusal for part in choice.parts),
+    )
+    body["usage"] = usage_object(answer.usage or Usage())
+    body["usage"]["service_tier"] = _TIERS.get(answer.service_tier)
+    return _encode(body)
+
+
+def message_object(exchange: Exchange, content: Sequence[Object] = ()) -> Object:
+    """Return a message as it begins, its id that of the gateway's request."""
     return {
-        "type": "error",
-        "error": {"type": _TYPES[error.kind], "message": error.message},
-        "request_id": request_id,
+        "id": f"msg_{exchange.request_id.removeprefix('req_') or mint_id().removeprefix('call_')}",
+        "type": "message",
+        "role": "assistant",
+        "model": exchange.request.model,
+        "content": list(content),
+        "stop_reason": None,
+        "stop_sequence": None,
+        "stop_details": None,
+        "container": None,
+        "usage": usage_object(Usage()),
     }
 
 
-def error_body(error: GatewayError, request_id: str) -> tuple[int, bytes]:
-    """Return status and body of an error answer."""
-    return _STATUSES.get(error.kind, error.status), _encode(error_object(error, request_id))
+def content_of(parts: Iterable[Part], exchange: Exchange) -> list[Object]:
+    """Return the content blocks of an answer, and note what has no place there."""
+    told = [part for part in parts if _is_told(part, exchange)]
+    content: list[Object] = []
+    has_thought = False
+    for place, part in enumerate(told):
+        following = told[place + 1] if place + 1 < len(told) else None
+        match part:
+            case Text():
+                content.append(_text(part, exchange))
+            case Reasoning():
+                lent = following.state if isinstance(following, ToolCall) else None
+                content.append(_thought(part, lent, exchange))
+                has_thought = True
+            case ToolCall():
+                if part.state is not None and not has_thought:
+                    content.append(redacted(part.state))
+                    has_thought = True
+                content.append({**call_object(part, exchange), "input": _input(part, exchange)})
+            case Media():
+                content.append({"type": "text", "text": f"![]({part.url})"})
+            case Native():
+                content.append(part.value)
+    return content
 
 
-def model_list(models: Sequence[str], created_s: int) -> bytes:
-    """Return the listing, one page."""
-    cards = [_card(model, created_s) for model in models]
-    first, last = (models[0], models[-1]) if models else (None, None)
-    return _encode({"data": cards, "has_more": False, "first_id": first, "last_id": last})
+def _is_told(part: Part, exchange: Exchange) -> bool:
+    """Whether a part says something that a client of this format can be told."""
+    if isinstance(part, Text):
+        return bool(part.text)
+    if isinstance(part, Reasoning):
+        return bool(part.texts or part.state is not None)
+    return not isinstance(part, Media | Native) or is_tellable(part, exchange)
 
 
-def model_card(model: str, created_s: int) -> bytes:
-    """Return one entry of the listing."""
-    return _encode(_card(model, created_s))
+def is_tellable(part: Media | Native, exchange: Exchange) -> bool:
+    """Whether the format has a place for a whole part; noted where it has none."""
+    if isinstance(part, Native):
+        if part.format == NAME:
+            return True
+        exchange.answer_losses.dropped(part.kind)
+        return False
+    if not part.url:
+        exchange.answer_losses.dropped(part.kind)
+    return bool(part.url)
 
 
-def _card(model: str, created_s: int) -> dict[str, Any]:
-    created_at = datetime.fromtimestamp(created_s, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    return {"type": "model", "id": model, "display_name": model, "created_at": created_at}
+def _text(part: Text, exchange: Exchange) -> Object:
+    told: Object = {"type": "text", "text": part.text}
+    citations = [each for each in (citation_object(each, exchange) for each in part.citations) if each is not None]
+    if citations:
+        told["citations"] = citations
+    return told
+
+
+def citation_object(citation: Citation, exchange: Exchange) -> Object | None:
+    """Return a citation; one of another format as a web search's, its index our mark that it is no one's own."""
+    if citation.format == NAME and isinstance(citation.native, dict):
+        return citation.native
+    if not citation.url:
+        exchange.answer_losses.dropped("citations")
+        return None
+    return {
+        "type": "web_search_result_location",
+        "url": citation.url,
+        "title": citation.title or None,
+        "cited_text": citation.quote,
+        "encrypted_index": wrap(exchange.issued("", "citation")),
+    }
+
+
+def _thought(part: Reasoning, lent: Opaque | None, exchange: Exchange) -> Object:
+    if not part.texts and part.state is not None and is_redacted(part.state, part.is_redacted):
+        return redacted(part.state)
+    return {"type": "thinking", "thinking": part.text, "signature": wrap(part.state or lent or exchange.issued(""))}
+
+
+def is_redacted(state: Opaque, is_said_so: bool) -> bool:
+    """Whether thinking without text is told as redacted: all but this format's own thinking that is not shown."""
+    return is_said_so or (state.origin is not None and state.origin.format != NAME) or state.place == "redacted"
+
+
+def redacted(state: Opaque) -> Object:
+    """Return the block that carries a state alone."""
+    return {"type": "redacted_thinking", "data": wrap(state)}
+
+
+def call_object(call: Any, exchange: Exchange) -> Object:
+    """Return a call (a ToolCall, or a ToolBegan) with an id that this format's upstreams would take as well."""
+    own = call.native if exchange.target.format == NAME and call.native else {}
+    return {"type": "tool_use", "id": fit_id(call.id or mint_id(), _ID, _MAX_ID), "name": call.name, "input": {}, **own}
+
+
+def _input(part: ToolCall, exchange: Exchange) -> Object:
+    given, is_faithful = as_object(part.arguments)
+    if not is_faithful:
+        exchange.answer_losses.emulated("tool_arguments")
+    return given

@@ -7,9 +7,8 @@ from urllib.parse import unquote
 
 from routing.engine.errors import GatewayError
 from routing.engine.format import Answer, Asked, Format, Route, StreamReader
-from routing.engine.formats.gemini.request import read_request, write_request
-from routing.engine.formats.gemini.response import error_body, model_card, model_list, read_answer
-from routing.engine.formats.gemini.stream import GeminiReader
+from routing.engine.formats.gemini.passthrough import GeminiReader, read_answer, read_request, write_request
+from routing.engine.formats.gemini.vocabulary import error_body, model_card, model_list
 
 _METHODS = frozenset({"generateContent", "streamGenerateContent", "countTokens", "embedContent", "batchEmbedContents"})
 # google-genai 3 asks /v1, older ones and Gemini CLI /v1beta.

@@ -1,67 +1,104 @@
-"""Gemini requests: what routing needs of them, and the bytes for an upstream."""
+"""Gemini requests, there and back."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from typing import Any
 
 import msgspec
 
-from routing.engine.body import Members, read_any, read_members, refuse_other_kinds, splice
+from routing.engine.body import read_members
+from routing.engine.codec import Exchange, Written
 from routing.engine.errors import BadRequest
-from routing.engine.format import Asked, Route
+from routing.engine.formats.gemini.contents_decoding import decode_contents, decode_system
+from routing.engine.formats.gemini.contents_encoding import encode_contents, encode_system
+from routing.engine.formats.gemini.generation import decode_generation, encode_generation, is_generation
+from routing.engine.formats.gemini.members import Members, camel, text
+from routing.engine.formats.gemini.tools import decode_choice, decode_tools, encode_choice, encode_tools
+from routing.engine.messages import ChatRequest
+from routing.engine.wirejson import decode
 
-_OWN = ("contents", "content", "requests", "generateContentRequest")
-_ELEMENTS = msgspec.json.Decoder(list[msgspec.Raw])
-_encode = msgspec.json.Encoder().encode
+FORMAT = "gemini"
+_ANY: msgspec.json.Decoder[Any] = msgspec.json.Decoder()
+#: What is read of a body; everything else in it only this format has.
+_READ = frozenset({"contents", "systemInstruction", "tools", "toolConfig", "generationConfig", "serviceTier", "model"})
+_TIERS = {"unspecified": "", "standard": "default"}
+#: Our tiers that this format has, and its words for them; "" leaves the choice to the upstream.
+_OWN_TIERS = {"": "", "auto": "", "default": "standard", "flex": "flex", "priority": "priority"}
 
 
-def read_request(route: Route, query: Mapping[str, str], body: bytes) -> Asked:
-    """Return the facts of a request; the path names the model.
+def decode_request(body: bytes, *, model: str, is_stream: bool) -> ChatRequest:
+    """Return the conversation of a request; the path names model and method.
 
     Raises:
         BadRequest: see the contract.
     """
-    members = read_members(body)
-    method = route.operation.partition(":")[2]
-    refuse_other_kinds(members, _OWN, f"a :{method} path")
-    return Asked(
-        route.model,
-        is_stream=method == "streamGenerateContent",
-        wants_sse=query.get("alt") == "sse",
-        members=members,
+    members = _members(body)
+    generation, native = decode_generation(members.get("generationConfig"))
+    choice, config = decode_choice(members.get("toolConfig"))
+    native |= {name: value for name, value in members.items() if name not in _READ and value is not None}
+    if config:
+        native["toolConfig"] = config
+    tier = text(members, "serviceTier", "").lower().removeprefix("service_tier_")
+    return ChatRequest(
+        FORMAT,
+        model,
+        decode_contents(members.get("contents")),
+        system=decode_system(members.get("systemInstruction")),
+        tools=decode_tools(members.get("tools")),
+        tool_choice=choice,
+        service_tier=_TIERS.get(tier, tier),
+        is_stream=is_stream,
+        native=native,
+        **generation,
     )
 
 
-def write_request(body: bytes, asked: Asked, model: str) -> bytes:
-    """Return the body, which seldom needs a change: the path names the model.
-
-    Where the body repeats it (each request of a batch must, an embedContent may), it has to agree with the path.
-    """
-    if model == asked.model:
-        return body
-    changes = _renamed(asked.members, model)
-    if "requests" in asked.members:
-        changes["requests"] = _rename_each(bytes(asked.members.values["requests"]), model)
-    return splice(body, asked.members, changes) if changes else body
-
-
-def _renamed(members: Members, model: str) -> dict[str, bytes]:
-    if not isinstance(read_any(members, "model"), str):
-        return {}
-    return {"model": _encode(model if model.startswith("tunedModels/") else f"models/{model}")}
-
-
-def _rename_each(requests: bytes, model: str) -> bytes:
+def _members(body: bytes) -> Members:
     try:
-        elements = [bytes(element) for element in _ELEMENTS.decode(requests)]
-    except ValueError:
-        return requests  # no list; the upstream says what it thinks of that
-    return b"[" + b",".join(_rename_one(element, model) for element in elements) + b"]"
+        found = decode(_ANY, body)
+    except (ValueError, RecursionError):
+        read_members(body)  # says where and why, as for every other body
+        raise BadRequest("Body cannot be read: a number in it is out of range.", code="invalid_json") from None
+    if not isinstance(found, dict):
+        read_members(body)
+        raise BadRequest("Body must be a JSON object.")
+    return camel(found)
 
 
-def _rename_one(request: bytes, model: str) -> bytes:
-    try:
-        members = read_members(request)
-    except BadRequest:
-        return request
-    return splice(request, members, _renamed(members, model))
+def encode_request(exchange: Exchange) -> Written:
+    """Return the request for the exchange's target; path and method are told by the operation."""
+    request = exchange.request
+    body: Members = {"contents": encode_contents(exchange)}
+    if (system := encode_system(request.system)) is not None:
+        body["systemInstruction"] = system
+    if tools := encode_tools(exchange):
+        body["tools"] = tools
+    if config := _tool_config(exchange, tools):
+        body["toolConfig"] = config
+    if generation := encode_generation(exchange):
+        body["generationConfig"] = generation
+    if tier := _tier(exchange):
+        body["serviceTier"] = tier
+    for name, value in request.native.items():
+        if name != "toolConfig" and not is_generation(name):
+            body[name] = value
+    return Written(body)
+
+
+def _tool_config(exchange: Exchange, tools: list[Members]) -> Members:
+    config: Members = dict(exchange.request.native.get("toolConfig") or {})
+    if (calling := encode_choice(exchange)) is not None:
+        config["functionCallingConfig"] = calling
+    if len(tools) > 1 and "functionDeclarations" in tools[0] and exchange.request.format != exchange.target.format:
+        config["includeServerSideToolInvocations"] = True  # else these models refuse hosted tools beside functions
+    return config
+
+
+def _tier(exchange: Exchange) -> str:
+    tier = exchange.request.service_tier
+    own = _OWN_TIERS.get(tier, "")
+    has_slot = exchange.target.capabilities.service_tier
+    if tier not in _OWN_TIERS or (own not in {"", "standard"} and not has_slot):
+        exchange.losses.dropped("service_tier")
+        return ""
+    return own if has_slot else ""

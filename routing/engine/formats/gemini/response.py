@@ -1,141 +1,124 @@
-"""Gemini answers: model and usage of a whole one, the error object, the model listing."""
+"""Gemini's whole answers, there and back, and its error answers."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
+import re
+import secrets
 from typing import Any
 
 import msgspec
 
-from analytics.engine.record import Usage
-from routing.engine.errors import GatewayError, Kind
-from routing.engine.format import Answer
-from routing.engine.wirejson import decode
+from routing.engine.answers import Collector
+from routing.engine.codec import Exchange, UpstreamFailure
+from routing.engine.formats.gemini.candidates import BLANK, CandidateWriter
+from routing.engine.formats.gemini.chunks import Chunks, error_of
+from routing.engine.formats.gemini.logprobs import encode_logprobs
+from routing.engine.formats.gemini.members import Members
+from routing.engine.formats.gemini.vocabulary import encode_usage
+from routing.engine.messages import ChatAnswer, Choice, StreamEvent, Text
 
+_ANY: msgspec.json.Decoder[Any] = msgspec.json.Decoder()
 _encode = msgspec.json.Encoder().encode
-
-_STATUSES: dict[Kind, str] = {
-    "invalid_request": "INVALID_ARGUMENT",
-    "authentication": "UNAUTHENTICATED",
-    "permission": "PERMISSION_DENIED",
-    "not_found": "NOT_FOUND",
-    "too_large": "INVALID_ARGUMENT",
-    "rate_limit": "RESOURCE_EXHAUSTED",
-    "quota": "RESOURCE_EXHAUSTED",
-    "overloaded": "UNAVAILABLE",
-    "unavailable": "UNAVAILABLE",
-    "timeout": "DEADLINE_EXCEEDED",
-    "server": "UNAVAILABLE",
-}
-
-# HTTP statuses of Google's words, for errors that carry no number.
-_HTTP = {
-    "INVALID_ARGUMENT": 400,
-    "FAILED_PRECONDITION": 400,
-    "UNAUTHENTICATED": 401,
-    "PERMISSION_DENIED": 403,
-    "NOT_FOUND": 404,
-    "RESOURCE_EXHAUSTED": 429,
-    "CANCELLED": 499,
-    "INTERNAL": 500,
-    "UNAVAILABLE": 503,
-    "DEADLINE_EXCEEDED": 504,
-}
+_SECONDS = re.compile(r"(\d+(?:\.\d+)?) ?s\b")
+_RETRY_IN = re.compile(r"(?:retry|try again) in (\d+(?:\.\d+)?) ?(ms|s|m|h)", re.IGNORECASE)
+_UNITS_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+#: Words of the refusal of a prompt that is too long for the model.
+_TOO_LONG = ("input token count", "exceeds the maximum number of tokens")
 
 
-class UsageCounts(msgspec.Struct, rename="camel"):
-    """Token counts as Google reports them: thoughts are counted beside the candidates, not in them."""
-
-    prompt_token_count: int | None = None
-    tool_use_prompt_token_count: int | None = None
-    candidates_token_count: int | None = None
-    thoughts_token_count: int | None = None
-    cached_content_token_count: int | None = None
-
-    def total(self) -> Usage:
-        """Return them in our terms: all input, all output."""
-        return Usage(
-            input_tokens=(self.prompt_token_count or 0) + (self.tool_use_prompt_token_count or 0),
-            output_tokens=(self.candidates_token_count or 0) + (self.thoughts_token_count or 0),
-            cache_read_tokens=self.cached_content_token_count or 0,
-            reasoning_tokens=self.thoughts_token_count or 0,
-        )
+# --- an upstream's answer --------------------------------------------------------------------------------------------
 
 
-class ErrorObject(msgspec.Struct):
-    """The `error` member of error bodies and of chunks."""
-
-    code: Any = None
-    message: Any = None
-    status: Any = None
-
-    @property
-    def failure(self) -> tuple[str, int]:
-        """Return the text and the HTTP status, 0 when neither number nor word is known."""
-        message = self.message if isinstance(self.message, str) else ""
-        code = self.code if isinstance(self.code, int) else 0
-        word = self.status if isinstance(self.status, str) else ""
-        return message or "the upstream reported an error", code or _HTTP.get(word, 0)
-
-
-class _Answer(msgspec.Struct, rename="camel"):
-    usage_metadata: UsageCounts | None = None
-    model_version: Any = None
-    error: ErrorObject | None = None
-
-
-_ANSWER = msgspec.json.Decoder(_Answer)
-
-
-def read_answer(body: bytes) -> Answer:
-    """Return the facts of an answer. Token counts and embeddings report no usage.
+def decode_answer(body: bytes, exchange: Exchange) -> ChatAnswer:
+    """Return a whole answer; a list of chunks is taken for one as well.
 
     Raises:
         ValueError: see the contract.
     """
-    answer = decode(_ANSWER, body)
-    if answer.error is not None:
-        raise ValueError(answer.error.failure[0])
-    model = answer.model_version if isinstance(answer.model_version, str) else ""
-    return Answer(usage=answer.usage_metadata.total() if answer.usage_metadata else None, model=model)
+    chunks = Chunks(exchange)
+    events: list[StreamEvent] = []
+    chunks.read(body.strip(), events)
+    chunks.close(events, is_whole=True)
+    collector = Collector()
+    collector.take(events)
+    if collector.failure is not None:
+        raise ValueError(collector.failure.message)
+    answer = collector.answer()
+    if not collector.is_complete:
+        raise ValueError("the upstream's answer has no candidates")
+    return answer
 
 
-def error_body(error: GatewayError, request_id: str) -> tuple[int, bytes]:
-    """Return status and body of an error answer; 529 is Anthropic's and becomes 503.
+def decode_error(body: bytes) -> UpstreamFailure:
+    """Return what an error answer says; see the contract."""
+    try:
+        found = _ANY.decode(body)
+    except (ValueError, RecursionError):
+        return UpstreamFailure()
+    if isinstance(found, list) and found:
+        found = found[0]
+    if not isinstance(found, dict) or not found.get("error"):
+        return UpstreamFailure()
+    error = error_of(found["error"])
+    message = error.message if isinstance(error.message, str) else ""
+    status = error.status if isinstance(error.status, str) else ""
+    details = found["error"].get("details") if isinstance(found["error"], dict) else None
+    code = "context_length_exceeded" if all(word in message for word in _TOO_LONG) else status
+    return UpstreamFailure(message, code, _reason(details) or status, _retry_after_s(details, message))
 
-    Our own code goes into ErrorInfo, a wait into RetryInfo, and the request id into RequestInfo (google.rpc).
-    """
-    http = 503 if error.status == 529 else error.status
-    status = "INTERNAL" if http == 500 else _STATUSES[error.kind]
-    info: dict[str, Any] = {
-        "@type": "type.googleapis.com/google.rpc.ErrorInfo",
-        "reason": error.code,
-        "domain": "routex",
+
+def _reason(details: Any) -> str:
+    for detail in details if isinstance(details, list) else ():
+        if isinstance(detail, dict) and isinstance(detail.get("reason"), str):
+            return str(detail["reason"])
+    return ""
+
+
+def _retry_after_s(details: Any, message: str) -> float | None:
+    """Return the wait that RetryInfo asks for (google.rpc), or the text."""
+    for detail in details if isinstance(details, list) else ():
+        delay = detail.get("retryDelay") if isinstance(detail, dict) else None
+        if isinstance(delay, str) and (found := _SECONDS.match(delay)):
+            return float(found[1])
+        if isinstance(delay, dict) and isinstance(delay.get("seconds"), int | float):
+            return float(delay["seconds"])
+    found = _RETRY_IN.search(message[:2000])
+    return float(found[1]) * _UNITS_S[found[2].lower()] if found else None
+
+
+# --- a client's answer -----------------------------------------------------------------------------------------------
+
+
+def answer_id(exchange: Exchange) -> str:
+    """Return the id that all of an answer goes by."""
+    return exchange.request_id or secrets.token_urlsafe(16)
+
+
+def encode_answer(answer: ChatAnswer, exchange: Exchange) -> bytes:
+    """Return the body of a whole answer."""
+    body: Members = {
+        "candidates": [_candidate(choice, place, exchange) for place, choice in enumerate(answer.choices)],
+        "modelVersion": exchange.request.model,
+        "responseId": answer_id(exchange),
     }
-    details = [info, {"@type": "type.googleapis.com/google.rpc.RequestInfo", "requestId": request_id}]
-    if error.suggestions:
-        info["metadata"] = {"suggestions": ", ".join(error.suggestions)}
-    if error.retry_after_s is not None:
-        delay = f"{math.ceil(max(error.retry_after_s, 0.0))}s"
-        details.append({"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": delay})
-    return http, _encode({"error": {"code": http, "message": error.message, "status": status, "details": details}})
+    if answer.usage is not None:
+        body["usageMetadata"] = encode_usage(answer.usage)
+    return _encode(body)
 
 
-def model_list(models: Sequence[str]) -> bytes:
-    """Return the listing, one page."""
-    return _encode({"models": [_card(model) for model in models]})
-
-
-def model_card(model: str) -> bytes:
-    """Return one entry of the listing."""
-    return _encode(_card(model))
-
-
-def _card(model: str) -> dict[str, Any]:
-    return {
-        "name": model if model.startswith("tunedModels/") else f"models/{model}",
-        "version": model,
-        "displayName": model,
-        "supportedGenerationMethods": ["generateContent", "streamGenerateContent", "countTokens", "embedContent"],
-    }
+def _candidate(choice: Choice, index: int, exchange: Exchange) -> Members:
+    told = CandidateWriter(index, exchange)
+    parts: list[Members] = []
+    for part in choice.parts:
+        if (encoded := told.part(part)) is not None:
+            if isinstance(part, Text):
+                told.note_text(part.text, len(parts), is_refusal=part.is_refusal)
+                told.citations += part.citations
+            parts.append(encoded)
+    ended = told.end(choice.finish)
+    if parts and ended["content"]["parts"] == [BLANK]:
+        ended["content"]["parts"] = []
+    ended["content"]["parts"] = parts + ended["content"]["parts"]
+    if choice.logprobs:
+        ended["logprobsResult"] = encode_logprobs(choice.logprobs)
+    return ended

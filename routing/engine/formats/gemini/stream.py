@@ -1,108 +1,225 @@
-"""Gemini streams: chunks as `data:` events, or, for a client that did not ask for events, as one growing array."""
+"""Gemini's streams, there and back."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any
-
 import msgspec
 
+from routing.engine.codec import Exchange, SSEDecoder, StreamEncoder
 from routing.engine.errors import GatewayError
-from routing.engine.format import StreamReader
-from routing.engine.formats.gemini.response import ErrorObject, UsageCounts, error_body
-from routing.engine.wirejson import is_json
+from routing.engine.formats.gemini.candidates import CandidateWriter
+from routing.engine.formats.gemini.chunks import Chunks
+from routing.engine.formats.gemini.logprobs import encode_logprobs
+from routing.engine.formats.gemini.members import Members
+from routing.engine.formats.gemini.response import answer_id
+from routing.engine.formats.gemini.signatures import encode_signature
+from routing.engine.formats.gemini.vocabulary import encode_usage, error_body
+from routing.engine.messages import (
+    Cited,
+    Ended,
+    Finish,
+    Finished,
+    LogprobsDelta,
+    PartEnded,
+    PartMade,
+    ReasoningDelta,
+    ReasoningState,
+    StreamEvent,
+    TextDelta,
+    TextState,
+    ToolBegan,
+    ToolDelta,
+    ToolEnded,
+    UsageReport,
+)
+
+_encode = msgspec.json.Encoder().encode
 
 
-class _Candidate(msgspec.Struct, rename="camel"):
-    index: int | None = 0
-    content: msgspec.Raw = msgspec.Raw()
-    finish_reason: Any = None
+class GeminiDecoder(SSEDecoder):
+    """Reads chunks as events; a body that is no stream is read as the one chunk, or list of chunks, that it is."""
+
+    def __init__(self, exchange: Exchange) -> None:
+        super().__init__(exchange)
+        self._chunks = Chunks(exchange)
+
+    def read(self, name: bytes, data: bytes, events: list[StreamEvent]) -> None:
+        """Append the events of one chunk; see the contract."""
+        self._chunks.read(data, events)
+
+    def close(self, events: list[StreamEvent]) -> None:
+        """Append what the end of the bytes means; see the contract."""
+        self._chunks.close(events)
 
 
-class _PromptFeedback(msgspec.Struct, rename="camel"):
-    block_reason: Any = None
+class _Call:
+    """A call whose arguments are still coming: clients get it whole."""
+
+    __slots__ = ("arguments", "began", "has_ended")
+
+    def __init__(self, began: ToolBegan) -> None:
+        self.began = began
+        self.arguments: list[str] = []
+        self.has_ended = False
 
 
-class _Chunk(msgspec.Struct, rename="camel"):
-    candidates: list[_Candidate] | None = None
-    prompt_feedback: _PromptFeedback | None = None
-    usage_metadata: UsageCounts | None = None
-    model_version: Any = None
-    error: ErrorObject | None = None
+class _Choice(CandidateWriter):
+    """One streamed answer: what is open, and what waits for its end."""
+
+    def __init__(self, index: int, exchange: Exchange) -> None:
+        super().__init__(index, exchange)
+        #: In the order in which they began, which is the order in which they are told.
+        self.calls: dict[int, _Call] = {}
+        self.finish: Finish | None = None
+        #: Which text of the thinking that is open is being told; None while none is.
+        self.thought: int | None = None
 
 
-class _Content(msgspec.Struct):
-    parts: list[dict[str, Any]] | None = None
+class GeminiEncoder(StreamEncoder):
+    """Writes events as chunks: one for each piece of text or whole part, and a last one that ends every answer."""
 
+    def __init__(self, exchange: Exchange) -> None:
+        super().__init__(exchange)
+        self._choices: dict[int, _Choice] = {}
+        self._usage: dict[str, int] | None = None
+        self._is_array = not exchange.wants_sse
+        self._has_opened = False
+        identity = _encode({"modelVersion": exchange.request.model, "responseId": answer_id(exchange)})
+        #: What follows a chunk's candidates.
+        self._identity = b"," + identity[1:]
+        self._head = b'data: {"candidates":[{"content":{"role":"model","parts":['
+        self._tail = b']},"index":0}]' + self._identity + b"\r\n\r\n"
 
-_CHUNK = msgspec.json.Decoder(_Chunk)
-_CHUNKS = msgspec.json.Decoder(list[_Chunk])
-_CONTENT = msgspec.json.Decoder(_Content | None)
+    def encode(self, event: StreamEvent) -> bytes:
+        """Return the bytes of one event; see the contract."""
+        if type(event) is TextDelta:
+            return self._text(event)
+        if type(event) is ReasoningDelta:
+            return self._thought(event)
+        if isinstance(event, ToolBegan | ToolDelta | ToolEnded):
+            return self._call(event)
+        if isinstance(event, UsageReport):
+            self._usage = encode_usage(event.usage)
+        elif isinstance(event, Ended):
+            return self._end()
+        elif isinstance(event, PartEnded):
+            self._choice(event.choice).thought = None
+        elif isinstance(event, Finished | Cited | PartMade | ReasoningState | TextState | LogprobsDelta):
+            return self._rest(event)
+        return b""
 
+    def fail(self, error: GatewayError, request_id: str) -> bytes:
+        """Return the error as the last chunk; see the contract."""
+        return self._chunk(error_body(error, request_id)[1]) + self._array_end()
 
-@dataclass(slots=True)
-class GeminiReader(StreamReader):
-    """The upstream is always asked for events; they become array elements where the client wants an array."""
+    # --- text and thinking -----------------------------------------------------------------------------------------
 
-    _seen: set[int | None] = field(default_factory=set)
-    _finished: set[int | None] = field(default_factory=set)
-    _has_opened: bool = False
-    _is_element: bool = False
+    def _text(self, event: TextDelta) -> bytes:
+        choice = self._choice(event.choice)
+        choice.thought = None
+        choice.note_text(event.text, is_refusal=event.is_refusal)
+        if choice.is_plain and not event.choice and not self._is_array:
+            return self._head + b'{"text":' + _encode(event.text) + b"}" + self._tail
+        return self._part(choice, choice.signed({"text": event.text}, None))
 
-    def read(self, name: bytes, data: bytes) -> None:
-        """Take note of one chunk; an error may come as a list of one."""
-        if data.lstrip()[:1] == b"[":
-            chunks = self._decode(_CHUNKS, data)
-        else:
-            chunk = self._decode(_CHUNK, data)
-            chunks = None if chunk is None else [chunk]
-        # An array with anything but JSON in it could not be read at all, so that is left out of it.
-        self._is_element = chunks is not None or is_json(data)
-        for each in chunks or ():
-            self._read_chunk(each)
+    def _thought(self, event: ReasoningDelta) -> bytes:
+        choice = self._choice(event.choice)
+        words = event.text
+        if choice.thought is not None and choice.thought != event.part:
+            words = f"\n\n{words}"
+        choice.thought = event.part
+        if not event.choice and not self._is_array:
+            return self._head + b'{"text":' + _encode(words) + b',"thought":true}' + self._tail
+        return self._part(choice, {"text": words, "thought": True})
 
-    def _read_chunk(self, chunk: _Chunk) -> None:
-        if chunk.error is not None:
-            self._fail(*chunk.error.failure)
-            return
-        if chunk.usage_metadata is not None:
-            self.usage = chunk.usage_metadata.total()
-        if isinstance(chunk.model_version, str):
-            self.model = chunk.model_version
-        for candidate in chunk.candidates or ():
-            self._seen.add(candidate.index)
-            if candidate.finish_reason:
-                self._finished.add(candidate.index)
-            if not self.has_content:
-                content = self._decode(_CONTENT, candidate.content) or _Content()
-                self.has_content = any(
-                    value for part in content.parts or () for key, value in part.items() if key != "thought"
-                )
-        is_blocked = chunk.prompt_feedback is not None and bool(chunk.prompt_feedback.block_reason)
-        self.is_complete = self.is_complete or is_blocked or (bool(self._seen) and self._seen == self._finished)
+    # --- calls -----------------------------------------------------------------------------------------------------
 
-    def relay(self, block: bytes, data: bytes) -> bytes:
-        """Return the event as it came, or its data as the array's next element."""
-        if self.asked.wants_sse:
-            return block
-        element = data.strip()
-        if element.startswith(b"["):
-            element = element[1:-1].strip()
-        return self._open() + element if element and self._is_element else b""
+    def _call(self, event: ToolBegan | ToolDelta | ToolEnded) -> bytes:
+        choice = self._choice(event.choice)
+        choice.thought = None
+        if isinstance(event, ToolBegan):
+            choice.calls[event.call] = _Call(event)
+            return b""
+        call = choice.calls.get(event.call)
+        if call is None:
+            return b""
+        if isinstance(event, ToolDelta):
+            call.arguments.append(event.text)
+            return b""
+        call.has_ended = True
+        return self._tell_calls(choice)
 
-    def finish(self) -> bytes:
-        """Close the array, when the stream is whole."""
-        rest = StreamReader.finish(self)  # super() without arguments does not work in a slotted dataclass
-        if self.asked.wants_sse or not self.is_complete:
-            return rest
-        return rest + b"\n]\n"
+    def _tell_calls(self, choice: _Choice, *, all_of_them: bool = False) -> bytes:
+        """Return the calls that are whole, up to the first one that is not."""
+        told = []
+        for number, call in list(choice.calls.items()):
+            if not call.has_ended and not all_of_them:
+                break
+            del choice.calls[number]
+            began = call.began
+            encoded = choice.call(began.id, began.name, "".join(call.arguments), began.state)
+            told.append(self._part(choice, encoded))
+        return b"".join(told)
 
-    def _open(self) -> bytes:
+    # --- everything else -------------------------------------------------------------------------------------------
+
+    def _rest(self, event: Finished | Cited | PartMade | ReasoningState | TextState | LogprobsDelta) -> bytes:
+        choice = self._choice(event.choice)
+        match event:
+            case Finished():
+                choice.finish = event.finish
+                return self._tell_calls(choice, all_of_them=True)
+            case Cited():
+                choice.citations.append(event.citation)
+            case PartMade():
+                choice.thought = None
+                encoded = choice.part(event.part)
+                return self._part(choice, encoded) if encoded is not None else b""
+            case ReasoningState():
+                return self._thought_state(choice, event)
+            case TextState():
+                return self._part(choice, {"text": "", "thoughtSignature": encode_signature(event.state)})
+            case LogprobsDelta():
+                blank = {"content": {"role": "model", "parts": [{"text": ""}]}}
+                return self._candidate(blank | {"logprobsResult": encode_logprobs(event.tokens)}, choice)
+        return b""
+
+    def _thought_state(self, choice: _Choice, event: ReasoningState) -> bytes:
+        if choice.thought is None:
+            choice.sign_next(event.state, is_redacted=event.is_redacted)
+            return b""
+        choice.thought = None
+        signature = encode_signature(event.state, is_redacted=event.is_redacted)
+        return self._part(choice, {"text": "", "thought": True, "thoughtSignature": signature})
+
+    def _choice(self, number: int) -> _Choice:
+        choice = self._choices.get(number)
+        if choice is None:
+            choice = self._choices[number] = _Choice(number, self.exchange)
+        return choice
+
+    def _end(self) -> bytes:
+        """Return the last chunk, with what every answer is still owed, and the usage."""
+        choices = [self._choices[number] for number in sorted(self._choices)]
+        calls = b"".join(self._tell_calls(choice, all_of_them=True) for choice in choices)
+        body: Members = {"candidates": [choice.end(choice.finish) for choice in choices]}
+        if self._usage is not None:
+            body["usageMetadata"] = self._usage
+        return calls + self._chunk(_encode(body)[:-1] + self._identity) + self._array_end()
+
+    # --- chunks ----------------------------------------------------------------------------------------------------
+
+    def _part(self, choice: _Choice, part: Members) -> bytes:
+        return self._candidate({"content": {"role": "model", "parts": [part]}}, choice)
+
+    def _candidate(self, candidate: Members, choice: _Choice) -> bytes:
+        return self._chunk(_encode({"candidates": [candidate | {"index": choice.index}]})[:-1] + self._identity)
+
+    def _chunk(self, body: bytes) -> bytes:
+        if not self._is_array:
+            return b"data: " + body + b"\r\n\r\n"
         before = b"\n,\r\n" if self._has_opened else b"["
         self._has_opened = True
-        return before
+        return before + body
 
-    def error_event(self, error: GatewayError, request_id: str) -> bytes:
-        """Return the error as the last chunk. The SDKs raise on a chunk that starts with `error`."""
-        body = error_body(error, request_id)[1]
-        return b"data: " + body + b"\r\n\r\n" if self.asked.wants_sse else self._open() + body + b"\n]\n"
+    def _array_end(self) -> bytes:
+        return b"\n]\n" if self._is_array else b""

@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from routing.engine.format import Answer, Asked, Route, StreamReader
-from routing.engine.formats.openai_chat.request import read_request, write_request
-from routing.engine.formats.openai_chat.response import read_answer
-from routing.engine.formats.openai_chat.stream import ChatReader
+from routing.engine.formats.openai_chat.passthrough import ChatReader, read_answer, read_request, write_request
 from routing.engine.openai_shape import OpenAIShaped
 
 

@@ -1,4 +1,4 @@
-"""Chat Completions streams: chunks as `data:` events without names, then `[DONE]`."""
+"""Chat Completions that pass unread: what routing needs of a request, the bytes for an upstream, an answer's facts."""
 
 from __future__ import annotations
 
@@ -7,9 +7,17 @@ from typing import Any
 
 import msgspec
 
+from routing.engine.body import read_any, read_flag, read_members, read_model, refuse_other_kinds, splice
 from routing.engine.errors import GatewayError
-from routing.engine.format import StreamReader
-from routing.engine.openai_shape import error_object, failure_of, read_usage, text_of
+from routing.engine.format import Answer, Asked, StreamReader
+from routing.engine.openai_shape import AnswerFacts, answer_of, error_object, failure_of, read_usage, text_of
+from routing.engine.wirejson import decode
+
+_encode = msgspec.json.Encoder().encode
+
+
+class _Completion(AnswerFacts):
+    choices: msgspec.Raw = msgspec.Raw()
 
 
 class _Choice(msgspec.Struct):
@@ -25,8 +33,54 @@ class _Chunk(msgspec.Struct):
     error: Any = None
 
 
+_COMPLETION = msgspec.json.Decoder(_Completion)
 _CHUNK = msgspec.json.Decoder(_Chunk)
 _DELTA = msgspec.json.Decoder(dict[str, Any] | None)
+
+
+def read_request(body: bytes) -> Asked:
+    """Return the facts of a request.
+
+    Raises:
+        BadRequest: see the contract.
+    """
+    members = read_members(body)
+    refuse_other_kinds(members, ("messages",), "/v1/chat/completions")
+    asked = Asked(read_model(members), is_stream=read_flag(members, "stream"), members=members)
+    asked.session_hint = text_of(read_any(members, "prompt_cache_key"))
+    if asked.is_stream:
+        options = read_any(members, "stream_options")
+        asked.wants_usage = isinstance(options, dict) and options.get("include_usage") is True
+        choices = read_any(members, "n")
+        asked.choices = choices if isinstance(choices, int) else 1
+    return asked
+
+
+def write_request(body: bytes, asked: Asked, model: str) -> bytes:
+    """Return the body with the upstream's model name.
+
+    A stream tells its usage only when asked to; we always ask, and take the answer out again for a client that did
+    not (ADR 7).
+    """
+    changes = {"model": _encode(model)}
+    if asked.is_stream and not asked.wants_usage:
+        options = read_any(asked.members, "stream_options")
+        kept = options if isinstance(options, dict) else {}
+        changes["stream_options"] = _encode({**kept, "include_usage": True})
+    return splice(body, asked.members, changes)
+
+
+def read_answer(body: bytes) -> Answer:
+    """Return the facts of a completion.
+
+    Raises:
+        ValueError: see the contract.
+    """
+    completion = decode(_COMPLETION, body)
+    answer = answer_of(completion)
+    if not completion.choices:
+        raise ValueError("the answer has no choices")
+    return answer
 
 
 @dataclass(slots=True)

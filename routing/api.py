@@ -1,0 +1,140 @@
+"""DRF: /api/transformers, and trials of them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from drf_spectacular.utils import extend_schema
+from rest_framework.decorators import action
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from channels_app.engine.providers import PROVIDERS
+from routing.engine.errors import GatewayError
+from routing.engine.formats import CODECS, client_codec
+from routing.engine.transformers import TRANSFORMERS, chain_of
+from routing.engine.trial import Trial, Tried, changes
+from routing.serializers import TransformerSerializer, TrialSerializer, TriedSerializer
+from tenants.problems import FieldError, Problem
+from tenants.rest.paging import envelope
+from tenants.rest.resources import Resource
+
+#: Which format a body is in, by a member that no other format has.
+_MARKS = {"contents": "gemini", "input": "openai-responses", "max_tokens_to_sample": "anthropic", "system": "anthropic"}
+
+
+class Transformers(Resource):
+    """Transformers and formats, from their registries, and trials of what they make of a body."""
+
+    serializer_class = TransformerSerializer
+    needs_tenant = False
+    noun = "transformer"
+    pagination_class = None
+    filter_backends = ()
+
+    def query_parameters(self) -> list[str]:
+        """The list is short and comes whole."""
+        return []
+
+    def list(self, request: Request) -> Response:
+        """Return every transformer and every format."""
+        return Response(envelope([*map(_transformer, TRANSFORMERS), *map(_format, CODECS)]))
+
+    @extend_schema(request=TrialSerializer, responses=TriedSerializer)
+    @action(detail=False, methods=["post"])
+    def test(self, request: Request) -> Response:
+        """Translate a body without sending it anywhere: both bodies, what changed and what was lost."""
+        given = TrialSerializer(data=request.data)
+        given.is_valid(raise_exception=True)
+        values = given.validated_data
+        try:
+            return Response(_tried(values))
+        except GatewayError as error:
+            where = FieldError(f"/{error.param or 'request'}", error.code, error.message)
+            raise Problem("validation-error", error.message, errors=[where]) from error
+
+
+def _transformer(name: str) -> dict[str, Any]:
+    transformer = TRANSFORMERS[name]
+    schema = msgspec.json.schema(transformer.options)
+    return {"name": name, "kind": "transformer", "summary": transformer.summary, "options": schema, "clients": False}
+
+
+def _format(name: str) -> dict[str, Any]:
+    speaks = "clients and upstreams" if client_codec(name) else "upstreams"
+    return {
+        "name": name,
+        "kind": "format",
+        "summary": f"Translated for {speaks}.",
+        "options": None,
+        "clients": client_codec(name) is not None,
+    }
+
+
+def _tried(values: dict[str, Any]) -> dict[str, Any]:
+    request, response, stream = values.get("request"), values.get("response"), values.get("stream")
+    if values.get("direction") == "response" and response is None and stream is None:
+        request, response = None, request
+    trial = _trial(values, request if isinstance(request, dict) else None)
+    asked = None if request is None else msgspec.json.encode(request)
+    if stream is not None:
+        before, tried = stream, trial.stream([stream.encode()], asked)
+    elif response is not None:
+        before, tried = response, trial.answer(msgspec.json.encode(response), asked)
+    elif asked is not None:
+        is_stream = isinstance(request, dict) and request.get("stream") is True
+        before, tried = request, trial.request(asked, is_stream=is_stream)
+    else:
+        raise _wrong("request", "Give a `request`, a `response` or a `stream`.")
+    return _shown(before, tried)
+
+
+def _shown(before: Any, tried: Tried) -> dict[str, Any]:
+    differ = [change.shown() for change in changes(before, tried.body)] if not isinstance(before, str) else []
+    lost = [code.removeprefix("dropped:") for code in tried.warnings if code.startswith("dropped:")]
+    return {
+        "input": before,
+        "output": tried.body,
+        "headers": tried.headers,
+        "changes": differ,
+        "warnings": list(tried.warnings),
+        "lost": lost,
+    }
+
+
+def _trial(values: dict[str, Any], request: dict[str, Any] | None) -> Trial:
+    entries = values.get("transformer") or []
+    try:
+        chain = chain_of(entries if isinstance(entries, list) else [entries])
+    except (ValueError, StopIteration, AttributeError) as error:
+        raise _wrong("transformer", f"{error}." if str(error) else "A name, or {name: options}.") from error
+    spoken = next((step.transformer.format for step in chain.steps if step.transformer.format), "")
+    client = values.get("from") or _guess(request)
+    upstream = values.get("to") or spoken or client
+    for member, name in (("from", client), ("to", upstream)):
+        if name not in CODECS:
+            raise _wrong(member, f"There is no format `{name}`. There are: {', '.join(CODECS)}.")
+    provider = values.get("provider") or _inventor(upstream)
+    if provider not in PROVIDERS:
+        raise _wrong("provider", f"There is no provider `{provider}`. There are: {', '.join(PROVIDERS)}.")
+    model = values.get("model") or (request or {}).get("model") or "model"
+    can = PROVIDERS[provider].capabilities_of(upstream, str(model))
+    return Trial(client, upstream, str(model), provider, can, chain)
+
+
+def _guess(request: dict[str, Any] | None) -> str:
+    found = (name for mark, name in _MARKS.items() if request and mark in request)
+    return next(found, "openai-chat")
+
+
+def _inventor(name: str) -> str:
+    """Return a provider that speaks a format: the one that invented it, where there is one."""
+    speaking = [each for each in PROVIDERS if name in PROVIDERS[each].capabilities]
+    # The inventor's own name is part of its format's, or the other way round.
+    ranked = sorted(speaking, key=lambda each: (not PROVIDERS[each].is_genuine, not name.startswith(each), each))
+    return ranked[0] if ranked else "echo"
+
+
+def _wrong(member: str, text: str) -> Problem:
+    return Problem("validation-error", text, errors=[FieldError(f"/{member}", "invalid", text)])

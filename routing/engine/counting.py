@@ -1,0 +1,60 @@
+"""Token counts: the upstream's own where it has them, else ours, so that a count never fails."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from routing.engine.attempts import Attempt
+from routing.engine.call import Call
+from routing.engine.errors import BadRequest, GatewayError
+from routing.engine.formats import client_codec
+from routing.engine.gateway import Gateway
+from routing.engine.relay import Header, Reply, answer_headers, relay
+from routing.engine.snapshot import Candidate
+from routing.engine.tokens import Vocabulary, count_request
+
+
+async def serve_count(call: Call, gateway: Gateway, groups: list[list[Candidate]], reply: Reply) -> None:
+    """Answer a count: ask a channel that counts itself, and estimate where there is none or it fails.
+
+    Raises:
+        BadRequest: the body is no request of its format.
+    """
+    counting = [each for each in groups[0] if each.channel.operation((call.route.operation,))]
+    if counting:
+        assert call.snapshot is not None and call.asked is not None
+        try:
+            answer = await Attempt(call, gateway, call.snapshot, call.asked).run([counting])
+        except BadRequest:
+            raise
+        except GatewayError as error:
+            if 400 <= error.status < 500 and error.raw_body is not None:
+                raise
+        else:
+            call.served_by, call.upstream_format = answer.candidate, answer.passage.format
+            await relay(call, answer, reply, gateway)
+            return
+    await _estimate(call, groups, reply)
+
+
+async def _estimate(call: Call, groups: Iterable[list[Candidate]], reply: Reply) -> None:
+    codec = client_codec(call.format.name)
+    assert codec is not None and call.asked is not None
+    candidate = next(each for group in groups for each in group)
+    request = codec.decode_count(call.body, model=call.asked.model)
+    tokens = count_request(request, vocabulary_of(candidate))
+    body = codec.encode_count(tokens)
+    call.served_by, call.warnings = candidate, ("emulated:count_tokens",)
+    headers: list[Header] = [
+        (b"content-type", b"application/json"),
+        (b"content-length", str(len(body)).encode()),
+        (b"x-routex-warnings", b"emulated:count_tokens"),
+        *answer_headers(call, candidate),
+    ]
+    await reply.start(200, headers)
+    await reply.end(body)
+
+
+def vocabulary_of(candidate: Candidate) -> Vocabulary:
+    """Return the vocabulary nearest to a candidate's own."""
+    return "claude" if "claude" in candidate.upstream_model.lower() else "o200k"

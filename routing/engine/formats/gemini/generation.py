@@ -1,0 +1,215 @@
+"""How to generate: `generationConfig`, there and back."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from routing.engine.codec import Exchange
+from routing.engine.effort import budget_of, nearest, wanted_effort
+from routing.engine.errors import BadRequest
+from routing.engine.formats.gemini.members import Members, an_object, flag, integer, number, text, texts, wrong
+from routing.engine.messages import ChatRequest, Effort, OutputFormat, Thinking, ThinkingMode
+from routing.engine.openapi import from_openapi, to_openapi
+from routing.engine.schema import to_json_schema
+
+_PATH = "generationConfig."
+#: What is read of a generationConfig; everything else in it only this format has.
+_READ = frozenset(
+    {
+        "temperature",
+        "topP",
+        "topK",
+        "candidateCount",
+        "maxOutputTokens",
+        "stopSequences",
+        "seed",
+        "presencePenalty",
+        "frequencyPenalty",
+        "responseLogprobs",
+        "logprobs",
+        "responseMimeType",
+        "responseSchema",
+        "responseJsonSchema",
+        "thinkingConfig",
+    }
+)
+#: Members of the format's own that stand in a generationConfig; those not known here say so in their name.
+_OWN = frozenset(
+    {
+        "audioTimestamp",
+        "audioTranscriptionConfig",
+        "enableAffectiveDialog",
+        "enableEnhancedCivicAnswers",
+        "imageConfig",
+        "mediaResolution",
+        "modelSelectionConfig",
+        "responseFormat",
+        "responseMimeType",
+        "responseModalities",
+        "responseSchema",
+        "routingConfig",
+        "speechConfig",
+        "translationConfig",
+    }
+)
+_EFFORTS: dict[str, Effort] = {"MINIMAL": "minimal", "LOW": "low", "MEDIUM": "medium", "HIGH": "high", "XHIGH": "xhigh"}
+_JSON = "application/json"
+
+
+# --- a client's wishes -----------------------------------------------------------------------------------------------
+
+
+def decode_generation(value: Any) -> tuple[dict[str, Any], Members]:
+    """Return the fields of a ChatRequest that a `generationConfig` sets, and what only this format has.
+
+    Raises:
+        BadRequest: something is not of the shape that the format gives it.
+    """
+    config = an_object(value, "generationConfig")
+    native = {_native_name(name): each for name, each in config.items() if name not in _READ and each is not None}
+    if native.get("responseModalities") in (["TEXT"], ["text"]):
+        del native["responseModalities"]
+    output, odd = _output(config)
+    choices = integer(config, "candidateCount", _PATH)
+    return {
+        "temperature": number(config, "temperature", _PATH),
+        "top_p": number(config, "topP", _PATH),
+        "top_k": integer(config, "topK", _PATH),
+        "choices": choices if choices is not None and choices > 0 else 1,
+        "max_tokens": integer(config, "maxOutputTokens", _PATH),
+        "stop": texts(config, "stopSequences", _PATH),
+        "seed": integer(config, "seed", _PATH),
+        "presence_penalty": number(config, "presencePenalty", _PATH),
+        "frequency_penalty": number(config, "frequencyPenalty", _PATH),
+        "logprobs": flag(config, "responseLogprobs", _PATH),
+        "top_logprobs": integer(config, "logprobs", _PATH),
+        "thinking": _thinking(config.get("thinkingConfig")),
+        "output": output,
+    }, native | odd
+
+
+def _native_name(name: str) -> str:
+    return name if name in _OWN else f"{_PATH}{name}"
+
+
+def _output(config: Members) -> tuple[OutputFormat | None, Members]:
+    """Return the form that the answer must have, and what of it has no form in other formats."""
+    media_type = text(config, "responseMimeType", _PATH).lower()
+    key = "responseJsonSchema" if config.get("responseJsonSchema") is not None else "responseSchema"
+    schema = config.get(key)
+    if schema is not None and not isinstance(schema, dict):
+        raise wrong(f"{_PATH}{key}", schema, "a schema object")
+    if media_type not in {"", _JSON, "text/plain"}:
+        # text/x.enum: one of some words, without JSON around it.
+        return None, {name: config[name] for name in ("responseMimeType", key) if config.get(name) is not None}
+    if schema is not None and media_type != "text/plain":
+        plain = from_openapi(schema) if key == "responseSchema" else schema
+        return OutputFormat("json_schema", plain), {}
+    return (OutputFormat("json_object"), {}) if media_type == _JSON else (None, {})
+
+
+def _thinking(value: Any) -> Thinking | None:
+    path = f"{_PATH}thinkingConfig."
+    config = an_object(value, path[:-1])
+    is_shown = flag(config, "includeThoughts", path)
+    budget = integer(config, "thinkingBudget", path)
+    level = text(config, "thinkingLevel", path).upper().removeprefix("THINKING_LEVEL_")
+    if level not in {"", "UNSPECIFIED"}:
+        if level not in _EFFORTS:
+            known = ", ".join(_EFFORTS)
+            raise BadRequest(
+                f"`{path}thinkingLevel` must be one of {known}, not {level}.", param=f"{path}thinkingLevel"
+            )
+        return Thinking("enabled", _EFFORTS[level], is_shown=is_shown)
+    if budget is not None:
+        mode: ThinkingMode = "disabled" if budget == 0 else "enabled" if budget > 0 else "adaptive"
+        return Thinking(mode, budget_tokens=max(budget, -1), is_shown=is_shown)
+    return None if is_shown is None else Thinking(is_shown=is_shown)
+
+
+# --- an upstream's orders --------------------------------------------------------------------------------------------
+
+
+def encode_generation(exchange: Exchange) -> Members:
+    """Return the `generationConfig` of a request; what was not asked for is not in it."""
+    request = exchange.request
+    config: Members = {
+        "temperature": request.temperature,
+        "topP": request.top_p,
+        "topK": request.top_k,
+        "candidateCount": request.choices if request.choices > 1 else None,
+        "maxOutputTokens": request.max_tokens,
+        "stopSequences": list(request.stop) or None,
+        "seed": request.seed,
+        "presencePenalty": request.presence_penalty,
+        "frequencyPenalty": request.frequency_penalty,
+        "responseLogprobs": request.logprobs,
+        "logprobs": request.top_logprobs if request.logprobs else None,
+        "thinkingConfig": _thinking_config(exchange),
+        **_output_members(request, exchange.target.capabilities.gemini_schema),
+    }
+    for name, value in request.native.items():
+        if name in _OWN or name.startswith(_PATH):
+            config[name.removeprefix(_PATH)] = value
+    return {name: value for name, value in config.items() if value is not None}
+
+
+def is_generation(name: str) -> bool:
+    """Whether a member that only this format has belongs into its generationConfig."""
+    return name in _OWN or name.startswith(_PATH)
+
+
+def _output_members(request: ChatRequest, dialect: str) -> Members:
+    output = request.output
+    if output is None:
+        return {}
+    if output.kind == "json_object" or not output.schema:
+        return {"responseMimeType": _JSON}
+    if dialect == "json":
+        return {"responseMimeType": _JSON, "responseJsonSchema": to_json_schema(output.schema)}
+    return {"responseMimeType": _JSON, "responseSchema": to_openapi(output.schema)}
+
+
+def _thinking_config(exchange: Exchange) -> Members | None:
+    """Return how much to think, None where the client left it to the model; levels and budgets exclude each other."""
+    thinking, can = exchange.request.thinking, exchange.target.capabilities
+    if thinking is None:
+        return None
+    if can.thinking == "none":
+        if thinking.mode not in {None, "disabled"} or thinking.effort is not None:
+            exchange.losses.dropped("thinking")
+        return None
+    amount = _level(thinking, exchange) if can.thinking_level else _budget(thinking, exchange)
+    is_off = amount.get("thinkingBudget") == 0
+    if not is_off and thinking.mode is None and not amount and thinking.is_shown is None and thinking.summary is None:
+        return None
+    return {"includeThoughts": not is_off and thinking.is_shown is not False, **amount}
+
+
+def _level(thinking: Thinking, exchange: Exchange) -> Members:
+    effort = wanted_effort(thinking)
+    if effort is None or (thinking.effort is None and (thinking.budget_tokens or 0) < 0):
+        return {}
+    known = [each for each in exchange.target.capabilities.efforts if each != "none"]
+    if effort == "none":
+        # These models always think.
+        exchange.losses.clamped("thinking")
+        effort = "minimal"
+    return {"thinkingLevel": nearest(effort, known).upper()}
+
+
+def _budget(thinking: Thinking, exchange: Exchange) -> Members:
+    can = exchange.target.capabilities
+    budget = thinking.budget_tokens
+    if thinking.mode == "disabled":
+        budget = 0
+    elif budget is None and thinking.effort is not None:
+        budget = budget_of(thinking.effort, can.max_thinking)
+    elif budget is None and thinking.mode is not None:
+        budget = -1
+    if budget is None:
+        return {}
+    if can.max_thinking is not None and budget > can.max_thinking:
+        exchange.losses.clamped("thinking")
+        budget = can.max_thinking
+    return {"thinkingBudget": budget}

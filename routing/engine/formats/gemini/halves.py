@@ -1,0 +1,64 @@
+"""JSON whose strings are cut inside a surrogate pair: the halves are kept, so that the next piece completes them."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, NoReturn
+
+import msgspec
+
+_ANY: msgspec.json.Decoder[Any] = msgspec.json.Decoder()
+
+
+def decode(data: bytes) -> tuple[Any, bool]:
+    """Return decoded data, and whether its texts may begin or end with half a pair.
+
+    Only members named `text` keep such halves, at their ends; any other is read as U+FFFD.
+
+    Raises:
+        ValueError: the data is no JSON.
+        RecursionError: it is nested too deeply.
+    """
+    try:
+        return _ANY.decode(data), False
+    except msgspec.ValidationError:
+        raise
+    except msgspec.DecodeError:
+        if b"\\u" not in data:
+            raise
+        return _mended(json.loads(data, parse_constant=_refuse)), True
+
+
+def _refuse(constant: str) -> NoReturn:
+    raise ValueError(f"{constant} is no JSON")
+
+
+def _mended(value: Any, name: str = "") -> Any:
+    if isinstance(value, dict):
+        return {whole(key): _mended(each, key) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_mended(each) for each in value]
+    if not isinstance(value, str):
+        return value
+    if name != "text":
+        return whole(value)
+    first = value[:1] if is_low(value[:1]) else ""
+    last = value[-1:] if is_high(value[-1:]) else ""
+    return first + whole(value[len(first) : len(value) - len(last)]) + last
+
+
+def whole(text: str) -> str:
+    """Return text with each half that lacks its other half read as U+FFFD."""
+    if text.isascii():
+        return text
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+def is_high(char: str) -> bool:
+    """Whether a character is the first half of a pair."""
+    return "\ud800" <= char <= "\udbff"
+
+
+def is_low(char: str) -> bool:
+    """Whether a character is the second half of a pair."""
+    return "\udc00" <= char <= "\udfff"

@@ -1,0 +1,153 @@
+"""What Gemini's bodies share, passed on or translated: token counts, the error object, the model listing."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from analytics.engine.record import Usage
+from routing.engine.errors import GatewayError, Kind
+
+_encode = msgspec.json.Encoder().encode
+
+_STATUSES: dict[Kind, str] = {
+    "invalid_request": "INVALID_ARGUMENT",
+    "authentication": "UNAUTHENTICATED",
+    "permission": "PERMISSION_DENIED",
+    "not_found": "NOT_FOUND",
+    "too_large": "INVALID_ARGUMENT",
+    "rate_limit": "RESOURCE_EXHAUSTED",
+    "quota": "RESOURCE_EXHAUSTED",
+    "overloaded": "UNAVAILABLE",
+    "unavailable": "UNAVAILABLE",
+    "timeout": "DEADLINE_EXCEEDED",
+    "server": "UNAVAILABLE",
+}
+
+# HTTP statuses of Google's words, for errors that carry no number.
+_HTTP = {
+    "INVALID_ARGUMENT": 400,
+    "FAILED_PRECONDITION": 400,
+    "UNAUTHENTICATED": 401,
+    "PERMISSION_DENIED": 403,
+    "NOT_FOUND": 404,
+    "RESOURCE_EXHAUSTED": 429,
+    "CANCELLED": 499,
+    "INTERNAL": 500,
+    "UNAVAILABLE": 503,
+    "DEADLINE_EXCEEDED": 504,
+}
+
+
+class UsageCounts(msgspec.Struct, rename="camel"):
+    """Token counts as Google reports them: thoughts are counted beside the candidates, not in them."""
+
+    prompt_token_count: int | None = None
+    tool_use_prompt_token_count: int | None = None
+    candidates_token_count: int | None = None
+    thoughts_token_count: int | None = None
+    cached_content_token_count: int | None = None
+
+    def total(self) -> Usage:
+        """Return them in our terms: all input, all output."""
+        return Usage(
+            input_tokens=(self.prompt_token_count or 0) + (self.tool_use_prompt_token_count or 0),
+            output_tokens=(self.candidates_token_count or 0) + (self.thoughts_token_count or 0),
+            cache_read_tokens=self.cached_content_token_count or 0,
+            reasoning_tokens=self.thoughts_token_count or 0,
+        )
+
+
+def usage_of(counts: Mapping[str, Any], *, includes_cache: bool = True) -> Usage:
+    """Return the usage that an upstream reports, whatever is missing, null or negative in it."""
+    prompt, tools, cached, thoughts = (
+        _count(counts.get(name))
+        for name in ("promptTokenCount", "toolUsePromptTokenCount", "cachedContentTokenCount", "thoughtsTokenCount")
+    )
+    if counts.get("candidatesTokenCount") is not None:
+        candidates = _count(counts["candidatesTokenCount"])
+    else:
+        candidates = max(_count(counts.get("totalTokenCount")) - prompt - tools - thoughts, 0)
+    return Usage(
+        input_tokens=max(prompt + tools + (0 if includes_cache else cached), cached),
+        output_tokens=candidates + thoughts,
+        cache_read_tokens=cached,
+        reasoning_tokens=thoughts,
+    )
+
+
+def _count(value: Any) -> int:
+    return max(int(value), 0) if isinstance(value, int | float) else 0
+
+
+def encode_usage(usage: Usage) -> dict[str, int]:
+    """Return usage as clients read it: thoughts beside the candidates, cached input within the prompt."""
+    counts = {
+        "promptTokenCount": usage.input_tokens,
+        "candidatesTokenCount": max(usage.output_tokens - usage.reasoning_tokens, 0),
+        "totalTokenCount": usage.input_tokens + usage.output_tokens,
+    }
+    if usage.reasoning_tokens:
+        counts["thoughtsTokenCount"] = usage.reasoning_tokens
+    if usage.cache_read_tokens:
+        counts["cachedContentTokenCount"] = usage.cache_read_tokens
+    return counts
+
+
+class ErrorObject(msgspec.Struct):
+    """The `error` member of error bodies and of chunks."""
+
+    code: Any = None
+    message: Any = None
+    status: Any = None
+
+    @property
+    def failure(self) -> tuple[str, int]:
+        """Return the text and the HTTP status, 0 when neither number nor word is known."""
+        message = self.message if isinstance(self.message, str) else ""
+        code = self.code if isinstance(self.code, int) else 0
+        word = self.status if isinstance(self.status, str) else ""
+        return message or "the upstream reported an error", code or _HTTP.get(word, 0)
+
+
+def error_body(error: GatewayError, request_id: str) -> tuple[int, bytes]:
+    """Return status and body of an error answer; 529 is Anthropic's and becomes 503.
+
+    Our own code goes into ErrorInfo, a wait into RetryInfo, and the request id into RequestInfo (google.rpc).
+    """
+    http = 503 if error.status == 529 else error.status
+    status = "INTERNAL" if http == 500 else _STATUSES[error.kind]
+    info: dict[str, Any] = {
+        "@type": "type.googleapis.com/google.rpc.ErrorInfo",
+        "reason": error.code,
+        "domain": "routex",
+    }
+    details = [info, {"@type": "type.googleapis.com/google.rpc.RequestInfo", "requestId": request_id}]
+    if error.suggestions:
+        info["metadata"] = {"suggestions": ", ".join(error.suggestions)}
+    if error.retry_after_s is not None:
+        delay = f"{math.ceil(max(error.retry_after_s, 0.0))}s"
+        details.append({"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": delay})
+    return http, _encode({"error": {"code": http, "message": error.message, "status": status, "details": details}})
+
+
+def model_list(models: Sequence[str]) -> bytes:
+    """Return the listing, one page."""
+    return _encode({"models": [_card(model) for model in models]})
+
+
+def model_card(model: str) -> bytes:
+    """Return one entry of the listing."""
+    return _encode(_card(model))
+
+
+def _card(model: str) -> dict[str, Any]:
+    return {
+        "name": model if model.startswith("tunedModels/") else f"models/{model}",
+        "version": model,
+        "displayName": model,
+        "supportedGenerationMethods": ["generateContent", "streamGenerateContent", "countTokens", "embedContent"],
+    }

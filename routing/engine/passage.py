@@ -1,0 +1,255 @@
+"""How a request gets to one candidate and its answer back: as the bytes they are, or translated."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+
+import msgspec
+from msgspec.structs import replace
+
+from channels_app.engine.provider import Headers
+from routing.engine.answers import Collector
+from routing.engine.call import Call
+from routing.engine.codec import Exchange, Target, Written
+from routing.engine.errors import BadRequest, GatewayError
+from routing.engine.format import Answer, StreamReader
+from routing.engine.formats import CODECS, client_codec
+from routing.engine.gateway import Gateway
+from routing.engine.losses import Losses
+from routing.engine.media import inlined
+from routing.engine.memory import Noting, StateMemory
+from routing.engine.messages import ChatAnswer, ChatRequest
+from routing.engine.provenance import may_hold_wrapper
+from routing.engine.snapshot import Candidate
+from routing.engine.transformer import Chain
+from routing.engine.transformers import chain_of
+from routing.engine.translation import TranslatingReader, Translation
+
+_encode = msgspec.json.Encoder().encode
+
+
+class Passage(ABC):
+    """One request's way to one candidate. `operation` is what the candidate is asked, in its own format."""
+
+    def __init__(self, call: Call, candidate: Candidate, operation: str) -> None:
+        self.call = call
+        self.candidate = candidate
+        self.operation = operation
+
+    @property
+    def format(self) -> str:
+        """Return the upstream's format."""
+        return self.operation.partition(":")[0]
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """Return the codes of what could not be carried whole, as far as they are known."""
+        return ()
+
+    @abstractmethod
+    def body(self) -> bytes:
+        """Return the body for the upstream."""
+
+    def headers(self) -> Headers:
+        """Return the headers for the upstream, all but the credential's."""
+        call, provider = self.call, self.candidate.channel.provider
+        headers: dict[str, str] = {
+            "content-type": call.header(b"content-type") or "application/json",
+            "accept": "text/event-stream" if call.asked and call.asked.is_stream else "application/json",
+            **provider.default_headers,
+        }
+        for name in provider.forwarded_headers:
+            value = call.headers.get(name.encode("latin-1"))
+            if value is not None:
+                headers[name] = value.decode("latin-1")
+        return list(headers.items())
+
+    @abstractmethod
+    def read_whole(self, body: bytes) -> tuple[bytes, Answer]:
+        """Return the client's bytes of a whole answer, and its facts.
+
+        Raises:
+            ValueError: the body is not what the upstream's format promises.
+        """
+
+    @abstractmethod
+    def reader(self) -> StreamReader:
+        """Return a reader that turns the upstream's stream into the client's."""
+
+    @abstractmethod
+    def refusal(self, status: int, body: bytes, headers: Mapping[bytes, bytes]) -> GatewayError | None:
+        """Return an upstream's 4xx, 429 or 529 in its own class; None where the body says nothing fit to show."""
+
+
+class PassThrough(Passage):
+    """The upstream speaks the client's format and invented it: bytes pass unread but for the model's name."""
+
+    def body(self) -> bytes:
+        """Return the client's bytes."""
+        assert self.call.asked is not None
+        return self.call.format.write_request(self.call.body, self.call.asked, self.candidate.upstream_model)
+
+    def read_whole(self, body: bytes) -> tuple[bytes, Answer]:
+        """Return the very bytes."""
+        return body, self.call.format.read_answer(self.call.route.operation, body)
+
+    def reader(self) -> StreamReader:
+        """Return the format's own follower of passing streams."""
+        assert self.call.asked is not None
+        return self.call.format.stream_reader(self.call.route.operation, self.call.asked)
+
+    def refusal(self, status: int, body: bytes, headers: Mapping[bytes, bytes]) -> GatewayError | None:
+        """Return an error that passes the upstream's own body on."""
+        if not body:
+            return None
+        error = GatewayError(f"The upstream answered {status}.", status=status, raw_body=body)
+        error.code, error.kind, error.should_retry = "upstream_refused", "invalid_request", False
+        return error
+
+
+class Translated(Passage):
+    """The upstream speaks another format, or a dialect of the same: decoded, fitted, encoded, both ways."""
+
+    def __init__(
+        self,
+        call: Call,
+        candidate: Candidate,
+        operation: str,
+        request: ChatRequest,
+        target: Target,
+        memory: StateMemory,
+        chain: Chain,
+    ) -> None:
+        super().__init__(call, candidate, operation)
+        assert call.principal is not None
+        self._tenant_id, self._memory = call.principal.tenant_id, memory
+        request = memory.recall(self._tenant_id, request)
+        codec = client_codec(call.format.name)
+        assert codec is not None
+        can = target.capabilities
+        if can.cache_key and not request.cache_key and call.session_id:
+            request = replace(request, cache_key=call.session_id[:64])
+        exchange = Exchange(request, target, call.id, Losses(codec.spelling), Losses(codec.spelling))
+        if call.asked is not None:
+            exchange.wants_sse = call.asked.wants_sse
+        self.translation = Translation(codec, CODECS[self.format], exchange, chain)
+        self._written = self._write()
+
+    def _write(self) -> Written:
+        written = self.translation.write()
+        drops = self.translation.exchange.losses.drops
+        if drops and self.call.header(b"x-routex-strict") in {"1", "true"}:
+            target = self.translation.exchange.target
+            raise BadRequest(
+                f"`{target.model}` is served over {target.format}, where {', '.join(f'`{name}`' for name in drops)} "
+                "would be lost. Leave it out, ask another model, or leave out x-routex-strict.",
+                code="lossy_translation",
+                param=drops[0],
+            )
+        return written
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """Return what was lost on the way there, and so far on the way back."""
+        exchange = self.translation.exchange
+        return tuple(dict.fromkeys((*exchange.losses.codes, *exchange.answer_losses.codes)))
+
+    def body(self) -> bytes:
+        """Return the request in the upstream's format."""
+        return _encode(self._written.body)
+
+    def headers(self) -> Headers:
+        """Return the provider's headers, and those that the format wants with this very body.
+
+        What a client says in its own format's headers means nothing to another.
+        """
+        headers: dict[str, str] = {}
+        for name, value in super().headers():
+            if self.format == self.call.format.name or name.encode() not in self.call.headers or name == "accept":
+                headers[name] = value
+        headers["content-type"] = "application/json"
+        for name, value in self._written.headers.items():
+            listed = headers.get(name, "") if name.endswith("-beta") else ""
+            headers[name] = ",".join(dict.fromkeys([*filter(None, listed.split(",")), *value.split(",")]))
+        return list(headers.items())
+
+    def read_whole(self, body: bytes) -> tuple[bytes, Answer]:
+        """Return the answer in the client's format; one that came as a stream is collected first."""
+        answer = self._collected(body) if _looks_streamed(body) else self.translation.read(body)
+        if self.translation.client.forgets_state:
+            self._memory.note_answer(self._tenant_id, answer)
+        return self.translation.tell(answer), Answer(answer.usage, answer.model)
+
+    def _collected(self, body: bytes) -> ChatAnswer:
+        exchange = self.translation.exchange
+        decoder = self.translation.upstream.stream_decoder(exchange)
+        collector, telling = Collector(), self.translation.told()
+        collector.take(telling.tell(decoder.feed(body)))
+        collector.take(telling.tell(decoder.finish()))
+        if collector.failure is not None:
+            raise ValueError(collector.failure.message)
+        if not collector.is_complete:
+            raise ValueError("the stream ended before its end")
+        return collector.answer()
+
+    def reader(self) -> StreamReader:
+        """Return a reader that decodes and encodes."""
+        assert self.call.asked is not None
+        translation = self.translation
+        return TranslatingReader(
+            self.call.asked,
+            decoder=translation.upstream.stream_decoder(translation.exchange),
+            encoder=translation.client.stream_encoder(translation.exchange),
+            telling=translation.told(),
+            request_id=self.call.id,
+            noting=Noting(self._memory, self._tenant_id) if translation.client.forgets_state else None,
+        )
+
+    def refusal(self, status: int, body: bytes, headers: Mapping[bytes, bytes]) -> GatewayError | None:
+        """Return what the upstream says, for the client's own words."""
+        return self.translation.failure(status, body, headers)
+
+
+def conversation(call: Call) -> ChatRequest:
+    """Return the call's request in canonical form, decoded once for all candidates.
+
+    Raises:
+        BadRequest: see `ClientCodec.decode_request`.
+    """
+    if call.conversation is None:
+        codec, asked = client_codec(call.format.name), call.asked
+        assert codec is not None and asked is not None
+        call.conversation = codec.decode_request(call.body, model=asked.model, is_stream=asked.is_stream)
+    return call.conversation
+
+
+async def passage_to(call: Call, candidate: Candidate, gateway: Gateway) -> Passage:
+    """Return the way to a candidate; only media that it wants inline are waited for.
+
+    Raises:
+        BadRequest: the request cannot be carried there without changing its meaning.
+    """
+    operation = candidate.channel.operation(call.operations)
+    if not call.is_conversation:
+        return PassThrough(call, candidate, operation)
+    is_genuine = operation == call.route.operation and candidate.channel.provider.is_genuine
+    # A wrapper of ours means nothing to its reader: the inventor of the format would refuse it as forged.
+    if is_genuine and not candidate.channel.spec.transformers and not may_hold_wrapper(call.body):
+        return PassThrough(call, candidate, operation)
+    target = target_of(candidate, operation)
+    chain = chain_of(candidate.channel.spec.transformers, candidate.upstream_model)
+    request = await inlined(conversation(call), target.capabilities, gateway.upstreams)
+    return Translated(call, candidate, operation, request, target, gateway.memory, chain)
+
+
+def target_of(candidate: Candidate, operation: str) -> Target:
+    """Return what a request to a candidate is written for."""
+    spec, provider, model = candidate.channel.spec, candidate.channel.provider, candidate.upstream_model
+    name = operation.partition(":")[0]
+    return Target(name, provider.name, spec.id, model, provider.capabilities_of(name, model))
+
+
+def _looks_streamed(body: bytes) -> bool:
+    """Whether a body that should be whole is server-sent events."""
+    return body.lstrip()[:6].startswith((b"data:", b"event:", b":", b"id:"))

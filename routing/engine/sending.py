@@ -1,0 +1,203 @@
+"""Send one request to one candidate, and read as far as an error could still be answered by another try."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+
+from channels_app.engine.errors import UpstreamBroken, UpstreamError, UpstreamStatus
+from channels_app.engine.provider import UpstreamRequest, UpstreamResponse
+from routing.engine.compression import is_plain, unpacked
+from routing.engine.format import Answer, StreamReader
+from routing.engine.formats import CODECS
+from routing.engine.gateway import Gateway
+from routing.engine.passage import Passage, PassThrough
+from routing.engine.snapshot import Candidate, Credential, Snapshot
+from routing.engine.sse import EventTooLarge
+
+#: How much of an upstream's error body is kept: enough for any error, too little for an accident.
+MAX_ERROR_BYTES = 64 * 1024
+#: A whole answer larger than this is passed on as it comes, without being looked at.
+MAX_WHOLE_BYTES = 64 * 1024 * 1024
+#: A stream's prologue larger than this is committed (ADR 7).
+MAX_PROLOGUE_BYTES = 64 * 1024
+
+
+@dataclass(slots=True)
+class Committed:
+    """An answer that will be delivered: no failover from here on.
+
+    A stream comes as `held` bytes and the `rest` still to arrive, followed by `reader`; a whole answer as `held`
+    alone with its `facts`.
+    """
+
+    passage: Passage
+    response: UpstreamResponse
+    held: list[bytes]
+    rest: AsyncIterator[bytes] | None = None
+    reader: StreamReader | None = None
+    facts: Answer = field(default_factory=Answer)
+
+    @property
+    def candidate(self) -> Candidate:
+        """Return who answers."""
+        return self.passage.candidate
+
+    @property
+    def content_type(self) -> bytes:
+        """Return the type of a whole answer."""
+        own = self.response.header(b"content-type") if isinstance(self.passage, PassThrough) else b""
+        return own or b"application/json"
+
+
+async def send(passage: Passage, credential: Credential, snapshot: Snapshot, gateway: Gateway) -> Committed:
+    """Return an answer that may be committed.
+
+    Raises:
+        UpstreamError: none came, or one that must not be delivered.
+    """
+    call = passage.call
+    assert call.asked is not None
+    provider = passage.candidate.channel.provider
+    response = await provider.send(_request(passage, credential, snapshot), gateway.upstreams)
+    try:
+        if not is_plain(encoding := response.header(b"content-encoding")):
+            response.chunks = unpacked(response.chunks, encoding)
+        if response.status >= 300:
+            raise await _status(passage, response)
+        call.connect_ms = response.connect_ms
+        if call.asked.is_stream:
+            return await _hold_prologue(passage, response, gateway)
+        return await _read_whole(passage, response)
+    except BaseException:
+        await response.close()
+        raise
+
+
+def _request(passage: Passage, credential: Credential, snapshot: Snapshot) -> UpstreamRequest:
+    call, channel = passage.call, passage.candidate.channel
+    model = passage.candidate.upstream_model
+    assert call.asked is not None
+    headers = dict(passage.headers())
+    headers |= channel.provider.auth_headers(credential.secret)
+    return UpstreamRequest(
+        operation=passage.operation,
+        model=model,
+        is_stream=call.asked.is_stream,
+        method="POST",
+        url=channel.provider.url(channel.spec.base_url or channel.provider.base_url, passage.operation, model),
+        headers=list(headers.items()),
+        body=passage.body(),
+        timeouts=channel.timeouts,
+        private_networks=snapshot.private_networks,
+    )
+
+
+async def _status(passage: Passage, response: UpstreamResponse) -> UpstreamStatus:
+    """Return an error answer, with the seconds that it asks to wait wherever its format says so."""
+    body = await read_body(response, MAX_ERROR_BYTES)
+    headers = {name.lower(): value for name, value in response.headers}
+    retry_after_s = _retry_after(response)
+    if retry_after_s is None and passage.format in CODECS:
+        retry_after_s = CODECS[passage.format].decode_error(body, headers).retry_after_s
+    content_type = response.header(b"content-type")
+    return UpstreamStatus(response.status, body, content_type, retry_after_s=retry_after_s, headers=headers)
+
+
+async def _read_whole(passage: Passage, response: UpstreamResponse) -> Committed:
+    body = await read_body(response, MAX_WHOLE_BYTES)
+    if len(body) >= MAX_WHOLE_BYTES:
+        if not isinstance(passage, PassThrough):
+            raise UpstreamBroken(f"the answer is longer than {MAX_WHOLE_BYTES >> 20} MB")
+        return Committed(passage, response, [body], rest=response.chunks)
+    try:
+        told, facts = passage.read_whole(body)
+    except ValueError as error:
+        raise UpstreamBroken(f"the answer is not what the format promises: {error}") from error
+    await response.close()
+    return Committed(passage, response, [told], facts=facts)
+
+
+async def _hold_prologue(passage: Passage, response: UpstreamResponse, gateway: Gateway) -> Committed:
+    """Read until the commit point: the first content event, 64 KB, or some seconds (ADR 7)."""
+    content_type = response.header(b"content-type")
+    is_whole = b"json" in content_type and b"event-stream" not in content_type
+    if is_whole and isinstance(passage, PassThrough):
+        raise UpstreamBroken("it was asked for a stream and sent a whole answer")
+    reader = passage.reader()
+    held: list[bytes] = []
+    size = 0
+    committed = Committed(passage, response, held, rest=response.chunks, reader=reader)
+    commit_at_s = time.monotonic() + gateway.commit_after_s
+    while size < MAX_PROLOGUE_BYTES:
+        pending = asyncio.ensure_future(anext(response.chunks, None))
+        try:
+            done, _ = await asyncio.wait((pending,), timeout=commit_at_s - time.monotonic())
+        except asyncio.CancelledError:
+            pending.cancel()
+            raise
+        if not done:
+            committed.rest = _after(pending, response.chunks)
+            return committed
+        chunk = pending.result()
+        if chunk is None:
+            held.append(reader.finish())
+            committed.rest = None
+            if not (reader.is_complete and not reader.failure):
+                raise _early_fault(reader) from reader.error
+            return committed
+        try:
+            out = reader.feed(chunk)
+        except EventTooLarge as error:
+            raise UpstreamBroken(str(error)) from error
+        held.append(out)
+        size += len(out)
+        if reader.failure and not reader.has_content:
+            raise _early_fault(reader) from reader.error
+        if reader.has_content or reader.is_complete:
+            break
+    return committed
+
+
+def _early_fault(reader: StreamReader) -> UpstreamError:
+    if reader.failure_status in {400, 401, 402, 403, 404, 408, 413, 429, 500, 502, 503, 504, 529}:
+        return UpstreamStatus(reader.failure_status, b"")
+    return UpstreamBroken(
+        "the stream said error before its first content" if reader.failure else "the stream ended before it began"
+    )
+
+
+async def read_body(response: UpstreamResponse, limit: int) -> bytes:
+    """Return the body up to about the limit."""
+    parts: list[bytes] = []
+    size = 0
+    async for chunk in response.chunks:
+        parts.append(chunk)
+        size += len(chunk)
+        if size >= limit:
+            break
+    return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+async def _after(first: asyncio.Future[bytes | None], rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """Yield the chunk that is already being waited for, then the rest."""
+    try:
+        chunk = await first
+    finally:
+        first.cancel()
+    if chunk is not None:
+        yield chunk
+        async for chunk in rest:
+            yield chunk
+
+
+def _retry_after(response: UpstreamResponse) -> float | None:
+    """Return the seconds of `retry-after-ms` or of a numeric `retry-after` (RFC 9110 §10.2.3), None without one."""
+    for name, divisor in ((b"retry-after-ms", 1000.0), (b"retry-after", 1.0)):
+        try:
+            return max(0.0, float(response.header(name)) / divisor)
+        except ValueError:
+            continue
+    return None

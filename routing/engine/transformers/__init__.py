@@ -1,0 +1,60 @@
+"""TRANSFORMERS: one line per transformer, and chains of them as channels name them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from fnmatch import fnmatchcase
+from typing import Any
+
+import msgspec
+
+from channels_app.engine.registry import Registry
+from routing.engine.transformer import Chain, Step, Transformer
+
+TRANSFORMERS: Registry[Transformer] = Registry(
+    "routex.transformers",
+    __name__,
+    {
+        "anthropic": ".anthropic:Anthropic",
+        "cleancache": ".cleancache:CleanCache",
+        "customparams": ".customparams:CustomParams",
+        "deepseek": ".deepseek:DeepSeek",
+        "enhancetool": ".enhancetool:EnhanceTool",
+        "gemini": ".gemini:Gemini",
+        "maxtoken": ".maxtoken:MaxToken",
+        "openai": ".openai:OpenAI",
+        "openrouter": ".openrouter:OpenRouter",
+        "reasoning": ".reasoning:Reasoning",
+        "sampling": ".sampling:Sampling",
+        "streamoptions": ".streamoptions:StreamOptions",
+        "tooluse": ".tooluse:ToolUse",
+    },
+)
+
+#: A transformer as a channel names it: its name, or {name: options}. The option `models` is a list of globs.
+Entry = str | Mapping[str, Any]
+
+
+def chain_of(entries: Iterable[Entry], model: str | None = None) -> Chain:
+    """Return the chain of a channel's entries that are meant for a model, all of them without one.
+
+    Raises:
+        ValueError: an entry names no transformer, or options that it does not take; the text says which and why.
+    """
+    return Chain(step for entry in entries if (step := _step(entry, model)) is not None)
+
+
+def _step(entry: Entry, model: str | None) -> Step | None:
+    name, given = (entry, {}) if isinstance(entry, str) else next(iter(entry.items()))
+    if name.lower() not in TRANSFORMERS:
+        raise ValueError(f"there is no transformer {name!r}; there are: {', '.join(TRANSFORMERS)}")
+    options = dict(given)
+    models = options.pop("models", None)
+    transformer = TRANSFORMERS[name.lower()]
+    try:
+        step = Step(transformer, msgspec.convert(options, transformer.options))
+    except msgspec.ValidationError as error:
+        raise ValueError(f"transformer {name}: {error}") from error
+    if model is not None and models is not None and not any(fnmatchcase(model, glob) for glob in models):
+        return None
+    return step

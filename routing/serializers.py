@@ -1,0 +1,56 @@
+"""What goes into and comes out of a trial of a translation."""
+
+from __future__ import annotations
+
+from rest_framework import serializers
+
+from tenants.rest.serializers import Strict
+
+
+class TransformerSerializer(serializers.Serializer):
+    """A transformer, or a format that requests and answers are translated between."""
+
+    name = serializers.CharField()
+    kind = serializers.ChoiceField(choices=["transformer", "format"])
+    summary = serializers.CharField()
+    options = serializers.JSONField(help_text="JSON Schema of its options; null for a format.", allow_null=True)
+    clients = serializers.BooleanField(help_text="Clients may speak it (formats).")
+
+
+class TrialSerializer(Strict):
+    """A request to be translated, or an upstream's answer to it, whole or as a raw stream."""
+
+    request = serializers.JSONField(
+        required=False, help_text="A request in the format `from`; beside `response` or `stream`, the one they answer."
+    )
+    response = serializers.JSONField(required=False, help_text="A whole answer in the format `to`.")
+    stream = serializers.CharField(
+        required=False, trim_whitespace=False, help_text="An answer in the format `to` as its stream's raw text."
+    )
+    direction = serializers.ChoiceField(
+        choices=["request", "response"], required=False, help_text="`response`: `request` holds a whole answer."
+    )
+    transformer = serializers.JSONField(required=False, help_text="A name, {name: options}, or a list of these.")
+    model = serializers.CharField(required=False, help_text="The upstream's model; the request's own by default.")
+    provider = serializers.CharField(required=False, help_text="Whose limits count; the format's inventor by default.")
+
+    def get_fields(self) -> dict[str, serializers.Field]:
+        """Add the two that Python keeps for itself."""
+        ends = {
+            "from": serializers.CharField(required=False, help_text="The client's format."),
+            "to": serializers.CharField(required=False, help_text="The upstream's format."),
+        }
+        return super().get_fields() | ends
+
+
+class TriedSerializer(serializers.Serializer):
+    """Both bodies, what differs, and what is lost."""
+
+    input = serializers.JSONField(help_text="The body that was given; text for a stream.")
+    output = serializers.JSONField(help_text="What becomes of it; text for a stream.")
+    headers = serializers.DictField(child=serializers.CharField(), help_text="Headers that go with a request.")
+    changes = serializers.ListField(child=serializers.JSONField(), help_text="{path, what, before, after}; 200 at most")
+    warnings = serializers.ListField(
+        child=serializers.CharField(), help_text="dropped:…, emulated:… and clamped:…, as in x-routex-warnings."
+    )
+    lost = serializers.ListField(child=serializers.CharField(), help_text="The names of what was dropped.")

@@ -1,0 +1,70 @@
+"""What clients forget of a model's reasoning comes back with the tool call that it belongs to."""
+
+from routing.engine.memory import MAX_ENTRY_CHARS, Noting, Remembered, StateMemory
+from routing.engine.messages import (
+    ChatAnswer,
+    ChatRequest,
+    Choice,
+    Finish,
+    Finished,
+    Message,
+    Opaque,
+    Origin,
+    Reasoning,
+    ReasoningDelta,
+    ToolBegan,
+    ToolCall,
+)
+
+STATE = Opaque("sig", Origin("some-format", family="m"), "call")
+CALL = ToolCall("call_1", "f", "{}")
+
+
+def asked(*parts) -> ChatRequest:
+    return ChatRequest("x", "m", (Message("assistant", parts),))
+
+
+def test_a_call_gets_its_state_and_reasoning_back():
+    memory = StateMemory()
+    answer = ChatAnswer(choices=(Choice((Reasoning(("plan",)), ToolCall("call_1", "f", "{}", state=STATE))),))
+    memory.note_answer("tnt_a", answer)
+    ((message),) = memory.recall("tnt_a", asked(CALL)).messages
+    assert message.parts == (Reasoning(("plan",)), ToolCall("call_1", "f", "{}", state=STATE))
+
+
+def test_another_tenant_gets_nothing():
+    memory = StateMemory()
+    memory.note("tnt_a", "call_1", Remembered(STATE))
+    request = asked(CALL)
+    assert memory.recall("tnt_b", request) is request
+
+
+def test_what_the_client_brought_itself_counts():
+    memory = StateMemory()
+    memory.note("tnt_a", "call_1", Remembered(STATE, Reasoning(("old",))))
+    own = (Reasoning(("new",)), ToolCall("call_1", "f", "{}", state=Opaque("own")))
+    assert memory.recall("tnt_a", asked(*own)).messages[0].parts == own
+
+
+def test_a_stream_is_noted_when_its_choice_ends():
+    memory = StateMemory()
+    noting = Noting(memory, "tnt_a")
+    for event in (ReasoningDelta("pl"), ReasoningDelta("an"), ToolBegan(0, "call_1", "f", state=STATE)):
+        noting.take(event)
+    assert memory.recall("tnt_a", asked(CALL)).messages[0].parts == (CALL,)
+    noting.take(Finished(Finish("tool_calls")))
+    assert memory.recall("tnt_a", asked(CALL)).messages[0].parts[0] == Reasoning(("plan",))
+
+
+def test_the_oldest_go_when_it_is_full():
+    memory = StateMemory(max_chars=10)
+    for name in ("a", "b", "c"):
+        memory.note("t", name, Remembered(Opaque("1234")))
+    assert memory.recall("t", asked(ToolCall("a", "f"))).messages[0].parts[0].state is None
+    assert memory.recall("t", asked(ToolCall("c", "f"))).messages[0].parts[0].state == Opaque("1234")
+
+
+def test_one_that_is_too_large_is_not_kept():
+    memory = StateMemory()
+    memory.note("t", "a", Remembered(Opaque("x" * (MAX_ENTRY_CHARS + 1))))
+    assert memory.recall("t", asked(ToolCall("a", "f"))).messages[0].parts[0].state is None

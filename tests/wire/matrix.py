@@ -1,0 +1,84 @@
+"""docs/translation.md, made by asking the engine itself: `python -m tests.wire.matrix` writes it."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+from channels_app.engine.providers import PROVIDERS
+from routex_site import ROOT
+from routing.engine.errors import GatewayError
+from routing.engine.formats import CODECS
+from routing.engine.trial import Trial
+from tests.wire.features import FEATURES, FORMATS, Body
+
+PAGE = ROOT / "docs" / "translation.md"
+#: Format → its name in headings, the provider that invented it and a model of today.
+UPSTREAMS = {
+    "openai-chat": ("Chat Completions", "openai", "gpt-5.6"),
+    "openai-responses": ("Responses", "openai", "gpt-5.6"),
+    "anthropic": ("Anthropic Messages", "anthropic", "claude-sonnet-4-6"),
+    "gemini": ("Gemini", "gemini", "gemini-3-flash"),
+}
+INTRODUCTION = """\
+# What a translation keeps
+
+A client speaks one format, the channel another, and Routex translates between them. This page is written by the engine
+itself (`make docs`), from one small request per feature; the build fails when it is stale. It shows the model named at
+the head of each column: another model or provider may keep more or less, since what counts is its capability table.
+
+- **kept**: means the same upstream.
+- **emulated**: the meaning is kept by other means (a note in the text, a filtered list, an instruction).
+- **clamped**: a number was brought within the upstream's limits.
+- **dropped**: it has no place there. `x-routex-warnings` says so on the answer, the request's record keeps it, and with
+  `x-routex-strict: 1` the request is refused instead.
+- **refused**: answered with 400, because leaving it out would change the answer silently.
+
+Same format on both sides and the format's own inventor: bytes pass through unread, so nothing is lost. The other
+upstream formats (%s) follow the same rules.
+"""
+
+
+def page() -> str:
+    """Return the page."""
+    others = ", ".join(name for name in CODECS if name not in FORMATS)
+    sections = [INTRODUCTION % (others or "none yet")]
+    for client in FORMATS:
+        targets = [name for name in FORMATS if name != client]
+        heads = [f"→ {UPSTREAMS[name][0]} (`{UPSTREAMS[name][2]}`)" for name in targets]
+        rows = ["| feature | " + " | ".join(heads) + " |", "|---" * (len(targets) + 1) + "|"]
+        for feature, bodies in FEATURES.items():
+            if client in bodies:
+                cells = (outcome(client, upstream, bodies[client]) for upstream in targets)
+                rows.append(f"| {feature} | " + " | ".join(cells) + " |")
+        sections.append(f"\n## Clients that speak {UPSTREAMS[client][0]}\n\n" + "\n".join(rows) + "\n")
+    return "".join(sections)
+
+
+def outcome(client: str, upstream: str, body: Body) -> str:
+    """Return what becomes of a request's feature, in words."""
+    _, provider, model = UPSTREAMS[upstream]
+    can = PROVIDERS[provider].capabilities_of(upstream, model)
+    try:
+        tried = Trial(client, upstream, model, provider, can).request(json.dumps(body).encode())
+    except GatewayError as error:
+        return f"refused (`{error.param}`)"
+    told: dict[str, list[str]] = {}
+    for code in tried.warnings:
+        what, _, name = code.partition(":")
+        told.setdefault(what, []).append(f"`{name}`")
+    return "; ".join(f"{what} {', '.join(names)}" for what, names in told.items()) or "kept"
+
+
+def main() -> None:
+    """Write the page, or with `--check` fail when it is stale."""
+    made = page()
+    if "--check" in sys.argv:
+        if not PAGE.exists() or PAGE.read_text(encoding="utf-8") != made:
+            sys.exit("docs/translation.md is stale: run `make docs` and commit what it writes.")
+    else:
+        PAGE.write_text(made, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
