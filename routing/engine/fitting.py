@@ -175,8 +175,10 @@ class _Fitting:
         if tool.kind == "hosted":
             return self._hosted(tool)
         name = self.exchange.names.fit(tool.name)
-        if tool.kind == "custom" and not (self.can.custom_tools and "custom_tools" not in self.codec.lacks):
+        if tool.kind == "custom":
+            # Noted even where it goes out as what it is: servers take the declaration and call a function all the same.
             self.exchange.names.custom.add(tool.name)
+        if tool.kind == "custom" and not (self.can.custom_tools and "custom_tools" not in self.codec.lacks):
             self.losses.emulated("custom_tool")
             return Tool(name, "function", _describe(tool), _CUSTOM_SCHEMA, cache=tool.cache)
         return tool if name == tool.name else replace(tool, name=name)
