@@ -156,7 +156,7 @@ def _breaks_off(item: Item) -> bool:
     """Whether an answer that was cut short was cut in this item, its last."""
     if item["type"] == "function_call":
         return not is_json(item["arguments"].encode("utf-8", "replace"))
-    return item["type"] == "custom_tool_call"
+    return bool(item["type"] == "custom_tool_call")
 
 
 def marked(state: Opaque | None, *, is_redacted: bool) -> Opaque | None:
