@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 .DEFAULT_GOAL := help
 
-.PHONY: help setup setup-dev browser run test test-uvicorn soak chaos check format lock bench bench-peers clean
+.PHONY: help setup setup-dev browser run test test-uvicorn soak chaos fuzz check format lock bench bench-peers clean
 
 help: ## Show this help
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -67,6 +67,9 @@ format: setup-dev ## Format the code
 
 chaos: setup-dev ## Kill every process of an install again and again under load (2 minutes)
 	@$(BIN)/python -m pytest -m slow -s tests/journeys/test_survives_kills.py
+
+fuzz: setup-dev ## Feed every decoder random and hostile input (FUZZ_SECONDS for each, 600 if unset)
+	@$(BIN)/python -m tests.routing.engine.translation.fuzz
 
 bench: setup-dev ## Measure the gateway against going direct, and against peers that are installed
 	@$(BIN)/python -m bench

@@ -176,7 +176,7 @@ class _Fitting:
             return self._hosted(tool)
         name = self.exchange.names.fit(tool.name)
         if tool.kind == "custom":
-            # Noted even where it goes out as what it is: servers take the declaration and call a function all the same.
+            # Also where it stays what it is: some upstreams call it as a function all the same.
             self.exchange.names.custom.add(tool.name)
         if tool.kind == "custom" and not (self.can.custom_tools and "custom_tools" not in self.codec.lacks):
             self.losses.emulated("custom_tool")

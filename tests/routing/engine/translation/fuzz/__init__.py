@@ -1,0 +1,1 @@
+"""Long fuzzing of every decoder, and the worst megabytes that we can think of: `make fuzz`."""
