@@ -100,6 +100,8 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
     default_max_output: int = 8192
     #: The largest thinking budget; None when not known.
     max_thinking: int | None = None
+    #: The smallest thinking budget: a model that has one cannot be kept from thinking.
+    min_thinking: int = 0
     gemini_schema: Literal["json", "openapi"] = "json"
     service_tier: bool = False
     safety_identifier: bool = False

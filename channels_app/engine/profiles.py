@@ -113,7 +113,7 @@ _GEMINI_3: dict[str, Any] = {
 GEMINI_MODELS: Facts = (
     ("gemini-1*", {"thinking": "none", "max_output": 8192, "gemini_schema": "openapi"}),
     ("gemini-2.0*", {"thinking": "none", "max_output": 8192, "gemini_schema": "openapi"}),
-    ("gemini-2.5-pro*", {"max_thinking": 32768}),
+    ("gemini-2.5-pro*", {"max_thinking": 32768, "min_thinking": 128}),
     ("gemini-[3-9]*", _GEMINI_3),
     ("gemini-3.[1-9]*", {"efforts": ("minimal", "low", "medium", "high", "xhigh")}),
     ("gemini-3-pro*", {"efforts": ("low", "high")}),

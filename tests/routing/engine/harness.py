@@ -77,6 +77,7 @@ class Scripted(Provider):
     name = "anything"
     label = "Anything"
     base_url = "https://anything.example"
+    is_genuine = True
     endpoints = {operation: f"/{operation}" for operation in PATHS}
 
     def __init__(self, *steps: Step) -> None:

@@ -7,7 +7,7 @@ from routing.engine.resolution import resolve
 from routing.engine.snapshot import ModelSpec
 from tests.routing.engine.cast import channel, principal, snapshot
 
-CHAT = "openai-chat"
+CHAT = ("openai-chat",)
 
 
 def slugs(candidates):
@@ -51,7 +51,7 @@ def test_the_upstream_name_may_differ():
 
 
 def test_a_channel_of_another_format_is_no_candidate():
-    with pytest.raises(ModelNotFound, match="no channel that speaks openai-chat"):
+    with pytest.raises(ModelNotFound, match="no channel of it answers openai-chat"):
         resolve(snapshot(channel("a", format="anthropic")), principal(), CHAT, "m")
 
 

@@ -8,12 +8,12 @@ from typing import Any, NamedTuple, NoReturn
 
 import msgspec
 
+from routing.engine.formats.gemini.depth import MAX_DEPTH, is_too_deep
 from routing.engine.wirejson import decode, mend
 
 # A string, ended or not, or what structures JSON outside of strings.
 _TOKEN = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*("?)|[{}\[\],]', re.DOTALL)
 _TORN_ESCAPE = re.compile(r"\\u[0-9a-fA-F]{0,3}\Z")
-_MAX_DEPTH = 500
 _ANY = msgspec.json.Decoder()
 _encode = msgspec.json.Encoder().encode
 
@@ -43,7 +43,8 @@ def object_of(arguments: str) -> tuple[dict[str, Any], bool]:
         found = decode(_ANY, arguments.encode("utf-8", "replace"))
     except (ValueError, RecursionError):
         return _rescued(arguments), False
-    return (found, True) if isinstance(found, dict) else ({}, False)
+    is_exact = isinstance(found, dict) and not is_too_deep(arguments, found)
+    return (found, True) if is_exact else ({}, False)
 
 
 def _rescued(text: str) -> dict[str, Any]:
@@ -74,7 +75,7 @@ def _closed(text: str, start: int) -> list[str]:
         if char in "{[":
             opened = _Open("}" if char == "{" else "]", opened)
             depth += 1
-            if depth > _MAX_DEPTH:
+            if depth > MAX_DEPTH:
                 return []
         elif char in "}]":
             opened = opened.within if opened else None

@@ -7,6 +7,8 @@ from typing import Any, NoReturn
 
 import msgspec
 
+from routing.engine.formats.gemini.depth import is_too_deep
+
 _ANY: msgspec.json.Decoder[Any] = msgspec.json.Decoder()
 
 
@@ -20,13 +22,16 @@ def decode(data: bytes) -> tuple[Any, bool]:
         RecursionError: it is nested too deeply.
     """
     try:
-        return _ANY.decode(data), False
+        found, is_mended = _ANY.decode(data), False
     except msgspec.ValidationError:
         raise
     except msgspec.DecodeError:
         if b"\\u" not in data:
             raise
-        return _mended(json.loads(data, parse_constant=_refuse)), True
+        found, is_mended = _mended(json.loads(data, parse_constant=_refuse)), True
+    if isinstance(found, dict | list) and is_too_deep(data, found):
+        raise RecursionError
+    return found, is_mended
 
 
 def _refuse(constant: str) -> NoReturn:

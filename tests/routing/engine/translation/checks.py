@@ -11,7 +11,7 @@ from routing.engine.answers import Collector
 from routing.engine.errors import BadRequest
 from routing.engine.format import Asked
 from routing.engine.messages import ChatAnswer, ChatRequest, Ended, Failed, StreamEvent
-from routing.engine.translation import Restoring, TranslatingReader
+from routing.engine.translation import Telling, TranslatingReader
 from tests.routing.engine.translation import endings, talking
 from tests.routing.engine.translation.grammar import reading_of
 from tests.routing.engine.translation.talking import CLIENTS, asked, exchange, is_built, pieces
@@ -159,6 +159,6 @@ def reader_for(to: str, name: str, **fields: object) -> TranslatingReader:
         Asked(exchanging.request.model, is_stream=True),
         decoder=talking.upstream(name).stream_decoder(exchanging),
         encoder=talking.client(to).stream_encoder(exchanging),
-        restoring=Restoring(exchanging),
+        telling=Telling(exchanging),
         request_id="req_1",
     )
