@@ -13,7 +13,7 @@ from routing.engine.codec import (
     UpstreamFailure,
     Written,
 )
-from routing.engine.formats.gemini.request import decode_request, encode_request
+from routing.engine.formats.gemini.request import decode_count, decode_request, encode_request
 from routing.engine.formats.gemini.response import decode_answer, decode_error, encode_answer
 from routing.engine.formats.gemini.stream import GeminiDecoder, GeminiEncoder
 from routing.engine.messages import ChatAnswer, ChatRequest
@@ -23,6 +23,7 @@ class GeminiCodec(ClientCodec, UpstreamCodec):
     """Gemini generateContent, both ways."""
 
     name = "gemini"
+    count_operation = "gemini:countTokens"
     lacks = frozenset({"logit_bias", "verbosity", "parallel_tool_calls", "user", "metadata", "citations"})
     media = frozenset({"image", "document", "audio", "video"})
     spelling = {
@@ -51,6 +52,14 @@ class GeminiCodec(ClientCodec, UpstreamCodec):
     def decode_request(self, body: bytes, *, model: str = "", is_stream: bool = False) -> ChatRequest:
         """Return the conversation of a request; see the contract."""
         return decode_request(body, model=model, is_stream=is_stream)
+
+    def decode_count(self, body: bytes, *, model: str = "") -> ChatRequest:
+        """Return the conversation whose tokens are to be counted; see the contract."""
+        return decode_count(body, model=model)
+
+    def encode_count(self, tokens: int) -> bytes:
+        """Return the answer to a count."""
+        return b'{"totalTokens":%d}' % tokens
 
     def encode_request(self, exchange: Exchange) -> Written:
         """Return the request for the exchange's target; see the contract."""
