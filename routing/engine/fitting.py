@@ -70,7 +70,8 @@ class _Fitting:
         self.losses = exchange.losses
         self.target = exchange.target
         self.can = exchange.target.capabilities
-        self.is_same_format = exchange.request.format == exchange.target.format
+        self.own_format = codec.issuer or exchange.target.format
+        self.is_same_format = exchange.request.format == self.own_format
         exchange.names = ToolNames(self.can.max_tool_name)
 
     # --- what must not be changed silently ---------------------------------------------------------------------
@@ -94,7 +95,7 @@ class _Fitting:
     def _refuse_media(self, media: Media) -> None:
         if media.kind not in self.codec.media:
             raise self._no_place("messages", f"{media.kind} input")
-        if media.file_id and not self.is_same_format:
+        if media.file_id and self.exchange.request.format != self.target.format:
             raise self._no_place("messages", f"the uploaded file `{media.file_id}`, which lies with another provider")
 
     def _no_place(self, feature: str, what: str) -> BadRequest:
@@ -184,7 +185,7 @@ class _Fitting:
         return tool if name == tool.name else replace(tool, name=name)
 
     def _hosted(self, tool: Tool) -> Tool | None:
-        if tool.format == self.target.format and (tool.name != "web_search" or self.can.web_search):
+        if tool.format == self.own_format and (tool.name != "web_search" or self.can.web_search):
             return tool
         if tool.name == "web_search":
             if self.can.web_search:
@@ -249,7 +250,7 @@ class _Fitting:
         return replace(call, name=name, id=call_id)
 
     def _inner(self, part: P) -> P | None:
-        if isinstance(part, Native) and part.format != self.target.format:
+        if isinstance(part, Native) and part.format != self.own_format:
             self.losses.dropped(part.kind)
             return None
         if isinstance(part, Text) and part.only_for and part.only_for != self.target.format:
@@ -277,9 +278,9 @@ class _Fitting:
         native = request.native
         if not self.is_same_format:
             for name, value in native.items():
-                if name not in _SILENT and value not in (None, False, "", [], {}):
+                if name not in _SILENT | self.codec.takes and value not in (None, False, "", [], {}):
                     self.losses.dropped(name)
-            native = {}
+            native = {name: value for name, value in native.items() if name in self.codec.takes}
         return replace(request, system=system, native=native)
 
 

@@ -15,10 +15,15 @@ def is_conversation(operation: str) -> bool:
 
 
 @cache
+def counting() -> tuple[str, ...]:
+    """Return the operations that count a conversation's tokens, of every format that has one."""
+    return tuple(CODECS[name].count_operation for name in CODECS if CODECS[name].count_operation)
+
+
+@cache
 def is_count(operation: str) -> bool:
     """Whether an operation asks how many tokens a conversation has."""
-    codec = client_codec(operation.partition(":")[0])
-    return codec is not None and operation == codec.count_operation
+    return bool(operation) and operation in counting()
 
 
 @cache

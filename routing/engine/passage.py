@@ -20,6 +20,7 @@ from routing.engine.losses import Losses
 from routing.engine.media import inlined
 from routing.engine.memory import Noting, StateMemory
 from routing.engine.messages import ChatAnswer, ChatRequest
+from routing.engine.operations import is_count
 from routing.engine.provenance import may_hold_wrapper
 from routing.engine.snapshot import Candidate
 from routing.engine.transformer import Chain
@@ -130,6 +131,8 @@ class Translated(Passage):
         can = target.capabilities
         if can.cache_key and not request.cache_key and call.session_id:
             request = replace(request, cache_key=call.session_id[:64])
+        if "betas" in CODECS[self.format].takes and (betas := _betas(call)):
+            request = replace(request, native={**request.native, "betas": betas})
         exchange = Exchange(request, target, call.id, Losses(codec.spelling), Losses(codec.spelling))
         if call.asked is not None:
             exchange.wants_sse = call.asked.wants_sse
@@ -211,6 +214,23 @@ class Translated(Passage):
         return self.translation.failure(status, body, headers)
 
 
+class Counted(Translated):
+    """The upstream counts the tokens of a conversation that came in another format."""
+
+    def _write(self) -> Written:
+        return self.translation.write_count()
+
+    def read_whole(self, body: bytes) -> tuple[bytes, Answer]:
+        """Return the count in the client's format."""
+        return self.translation.client.encode_count(self.translation.upstream.decode_count(body)), Answer()
+
+
+def _betas(call: Call) -> list[str]:
+    """Return the beta features that a client's headers name."""
+    said = [value.decode("latin-1") for name, value in call.headers.items() if name.endswith(b"-beta")]
+    return [beta.strip() for each in said for beta in each.split(",") if beta.strip()]
+
+
 def conversation(call: Call) -> ChatRequest:
     """Return the call's request in canonical form, decoded once for all candidates.
 
@@ -220,7 +240,10 @@ def conversation(call: Call) -> ChatRequest:
     if call.conversation is None:
         codec, asked = client_codec(call.format.name), call.asked
         assert codec is not None and asked is not None
-        call.conversation = codec.decode_request(call.body, model=asked.model, is_stream=asked.is_stream)
+        if is_count(call.route.operation):
+            call.conversation = codec.decode_count_request(call.body, model=asked.model)
+        else:
+            call.conversation = codec.decode_request(call.body, model=asked.model, is_stream=asked.is_stream)
     return call.conversation
 
 
@@ -231,7 +254,7 @@ async def passage_to(call: Call, candidate: Candidate, gateway: Gateway) -> Pass
         BadRequest: the request cannot be carried there without changing its meaning.
     """
     operation = candidate.channel.operation(call.operations)
-    if not call.is_conversation:
+    if not call.is_conversation and (operation == call.route.operation or not is_count(operation)):
         return PassThrough(call, candidate, operation)
     is_genuine = operation == call.route.operation and candidate.channel.provider.is_genuine
     # A wrapper of ours means nothing to its reader: the inventor of the format would refuse it as forged.
@@ -240,7 +263,8 @@ async def passage_to(call: Call, candidate: Candidate, gateway: Gateway) -> Pass
     target = target_of(candidate, operation)
     chain = chain_of(candidate.channel.spec.transformers, candidate.upstream_model)
     request = await inlined(conversation(call), target.capabilities, gateway.upstreams)
-    return Translated(call, candidate, operation, request, target, gateway.memory, chain)
+    way = Counted if is_count(operation) else Translated
+    return way(call, candidate, operation, request, target, gateway.memory, chain)
 
 
 def target_of(candidate: Candidate, operation: str) -> Target:

@@ -68,6 +68,11 @@ class Translation:
             written.body = merged(written.body, exchange.request.extra)
         return written
 
+    def write_count(self) -> Written:
+        """Return the request that counts the conversation's tokens; raises as `write` does."""
+        fit(self.exchange, self.upstream)
+        return self.upstream.encode_count_request(self.exchange)
+
     def read(self, body: bytes) -> ChatAnswer:
         """Return a whole answer in the client's own names.
 

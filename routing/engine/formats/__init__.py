@@ -23,9 +23,14 @@ CODECS: Registry[UpstreamCodec] = Registry(
     __name__,
     {
         "anthropic": ".anthropic.codec:AnthropicCodec",
+        "bedrock-converse": ".bedrock_converse.codec:BedrockConverseCodec",
+        "bedrock-invoke": ".anthropic.hosted:BedrockInvokeCodec",
+        "cohere": ".cohere.codec:CohereCodec",
         "gemini": ".gemini.codec:GeminiCodec",
+        "ollama": ".ollama.codec:OllamaCodec",
         "openai-chat": ".openai_chat.codec:OpenAIChatCodec",
         "openai-responses": ".openai_responses.codec:OpenAIResponsesCodec",
+        "vertex-anthropic": ".anthropic.hosted:VertexAnthropicCodec",
     },
 )
 

@@ -478,7 +478,7 @@ def test_half_a_surrogate_pair_is_read():
 
 @pytest.mark.parametrize("body", [HI, {"generateContentRequest": {**HI, "model": "models/m"}}])
 def test_counts_are_of_contents_or_of_a_whole_request(body):
-    request = CODEC.decode_count(json.dumps(body).encode(), model="m")
+    request = CODEC.decode_count_request(json.dumps(body).encode(), model="m")
     assert (request.model, request.messages) == ("m", (Message("user", (Text("hi"),)),))
     assert json.loads(CODEC.encode_count(7)) == {"totalTokens": 7}
 
