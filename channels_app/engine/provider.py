@@ -24,6 +24,19 @@ class Timeouts:
     total_s: float = 600.0
 
 
+class ByteSource(Protocol):
+    """A body that is not in memory: each iteration gives it anew, from its first byte."""
+
+    @property
+    def length(self) -> int:
+        """How many bytes an iteration gives."""
+        ...
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        """Return the bytes as they become known; waiting for them counts for no limit but the total."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class UpstreamRequest:
     """One request to one upstream, ready to send.
@@ -31,6 +44,7 @@ class UpstreamRequest:
     `operation` names what is asked in which format: `openai-chat`, or `gemini:countTokens`, where the part before
     the colon is the format. `private_networks` are the private address ranges that the tenant may reach ("10.0.0.0/8").
     Headers hold credentials and bodies hold what people wrote, so neither is in its repr.
+    A body that is not in memory comes as `source`, and `body` is empty.
     """
 
     operation: str
@@ -42,6 +56,7 @@ class UpstreamRequest:
     body: bytes = field(repr=False)
     timeouts: Timeouts
     private_networks: tuple[str, ...] = ()
+    source: ByteSource | None = None
 
 
 @dataclass(slots=True)

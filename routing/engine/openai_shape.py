@@ -10,7 +10,7 @@ import msgspec
 
 from analytics.engine.record import Usage
 from routing.engine.errors import GatewayError, Kind
-from routing.engine.format import Answer, Format
+from routing.engine.format import NO_QUERY, Answer, Format
 
 _encode = msgspec.json.Encoder().encode
 
@@ -240,8 +240,8 @@ class OpenAIShaped(Format):
         status = 503 if error.status == 529 else error.status
         return status, _encode({"error": error_object(error, request_id)})
 
-    def model_list(self, models: Sequence[str], created_s: int) -> bytes:
-        """Return `{"object": "list", "data": […]}`."""
+    def model_list(self, models: Sequence[str], created_s: int, query: Mapping[str, str] = NO_QUERY) -> bytes:
+        """Return `{"object": "list", "data": […]}`; there are no pages."""
         return _encode({"object": "list", "data": [_card(model, created_s) for model in models]})
 
     def model_card(self, model: str, created_s: int) -> bytes:

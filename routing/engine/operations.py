@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import cache
 
+from channels_app.engine.operations import alternatives
 from routing.engine.formats import CODECS, client_codec
 
 
@@ -30,6 +31,6 @@ def is_count(operation: str) -> bool:
 def answering(operation: str, is_stream: bool) -> tuple[str, ...]:
     """Return the operations that can answer an operation, its own first."""
     if not is_conversation(operation) and not is_count(operation):
-        return (operation,)
+        return alternatives(operation)
     others = (CODECS[name].operation(is_stream) for name in CODECS)
     return tuple(dict.fromkeys((operation, *others)))

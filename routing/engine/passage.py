@@ -8,12 +8,14 @@ from collections.abc import Mapping
 import msgspec
 from msgspec.structs import replace
 
-from channels_app.engine.provider import Headers
+from channels_app.engine.provider import ByteSource, Headers
 from routing.engine.answers import Collector
 from routing.engine.call import Call
 from routing.engine.codec import Exchange, Target, Written
+from routing.engine.conversion import Conversion, convert, said_in
 from routing.engine.errors import BadRequest, GatewayError
-from routing.engine.format import Answer, StreamReader
+from routing.engine.failures import error_of
+from routing.engine.format import Answer, Reading, StreamReader
 from routing.engine.formats import CODECS, client_codec
 from routing.engine.gateway import Gateway
 from routing.engine.losses import Losses
@@ -55,9 +57,10 @@ class Passage(ABC):
     def headers(self) -> Headers:
         """Return the headers for the upstream, all but the credential's."""
         call, provider = self.call, self.candidate.channel.provider
+        assert call.asked is not None
         headers: dict[str, str] = {
             "content-type": call.header(b"content-type") or "application/json",
-            "accept": "text/event-stream" if call.asked and call.asked.is_stream else "application/json",
+            "accept": call.format.accept(call.asked),
             **provider.default_headers,
         }
         for name in provider.forwarded_headers:
@@ -65,6 +68,14 @@ class Passage(ABC):
             if value is not None:
                 headers[name] = value.decode("latin-1")
         return list(headers.items())
+
+    async def source(self) -> ByteSource | None:
+        """Return the body where it is not in memory."""
+        return None
+
+    def reads_as(self, content_type: bytes) -> Reading:
+        """Return how an answer of that type is read."""
+        return "events" if self.call.asked is not None and self.call.asked.is_stream else "whole"
 
     @abstractmethod
     def read_whole(self, body: bytes) -> tuple[bytes, Answer]:
@@ -87,13 +98,27 @@ class PassThrough(Passage):
     """The upstream speaks the client's format and invented it: bytes pass unread but for the model's name."""
 
     def body(self) -> bytes:
-        """Return the client's bytes."""
+        """Return the client's bytes; none of a form, which is still arriving."""
         assert self.call.asked is not None
+        if self.call.upload is not None:
+            return b""
         return self.call.format.write_request(self.call.body, self.call.asked, self.candidate.upstream_model)
 
     def read_whole(self, body: bytes) -> tuple[bytes, Answer]:
-        """Return the very bytes."""
-        return body, self.call.format.read_answer(self.call.route.operation, body)
+        """Return the very bytes, but for what the format itself mends."""
+        assert self.call.asked is not None
+        facts = self.call.format.read_answer(self.call.route.operation, body)
+        return self.call.format.mend_answer(self.call.asked, body), facts
+
+    async def source(self) -> ByteSource | None:
+        """Return the form as it arrives."""
+        upload = self.call.upload
+        return None if upload is None else await upload.source(self.candidate.upstream_model)
+
+    def reads_as(self, content_type: bytes) -> Reading:
+        """Return what the format says of answers of that type."""
+        assert self.call.asked is not None
+        return self.call.format.reads_as(self.call.asked, content_type)
 
     def reader(self) -> StreamReader:
         """Return the format's own follower of passing streams."""
@@ -231,6 +256,43 @@ def _betas(call: Call) -> list[str]:
     return [beta.strip() for each in said for beta in each.split(",") if beta.strip()]
 
 
+class Converted(Passage):
+    """No conversation, but asked of an upstream that spells it otherwise: embeddings, an order of documents."""
+
+    def __init__(self, call: Call, candidate: Candidate, operation: str, conversion: Conversion) -> None:
+        super().__init__(call, candidate, operation)
+        self._conversion = conversion
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """Return what the upstream has no place for."""
+        return self._conversion.losses.codes
+
+    def body(self) -> bytes:
+        """Return the request as the upstream spells it."""
+        return self._conversion.body
+
+    def headers(self) -> Headers:
+        """Return the provider's headers; the body is JSON whatever the client sent."""
+        return [*((n, v) for n, v in super().headers() if n != "content-type"), ("content-type", "application/json")]
+
+    def reads_as(self, content_type: bytes) -> Reading:
+        """Return that it comes whole."""
+        return "whole"
+
+    def read_whole(self, body: bytes) -> tuple[bytes, Answer]:
+        """Return the answer as the client spells it."""
+        return self._conversion.read(body)
+
+    def reader(self) -> StreamReader:
+        """Such answers do not come as streams."""
+        raise NotImplementedError(self.operation)
+
+    def refusal(self, status: int, body: bytes, headers: Mapping[bytes, bytes]) -> GatewayError | None:
+        """Return what the upstream says, for the client's own words."""
+        return error_of(status, *said_in(body))
+
+
 def conversation(call: Call) -> ChatRequest:
     """Return the call's request in canonical form, decoded once for all candidates.
 
@@ -254,8 +316,10 @@ async def passage_to(call: Call, candidate: Candidate, gateway: Gateway) -> Pass
         BadRequest: the request cannot be carried there without changing its meaning.
     """
     operation = candidate.operation(call.operations)
-    if not call.is_conversation and (operation == call.route.operation or not is_count(operation)):
+    if not call.is_conversation and operation == call.route.operation:
         return PassThrough(call, candidate, operation)
+    if not call.is_conversation and not is_count(operation):
+        return Converted(call, candidate, operation, convert(call, operation, candidate.upstream_model))
     is_genuine = operation == call.route.operation and candidate.channel.provider.is_genuine
     # A wrapper of ours means nothing to its reader: the inventor of the format would refuse it as forged.
     if is_genuine and not candidate.channel.spec.transformers and not may_hold_wrapper(call.body):

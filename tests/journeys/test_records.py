@@ -23,6 +23,7 @@ ANSWERED = {
     "gemini:generateContent": ("/v1beta/models/MODEL:generateContent", {"contents": CONTENTS}),
     "openai-embeddings": ("/v1/embeddings", {"model": "MODEL", "input": "a text"}),
     "openai-images": ("/v1/images/generations", {"model": "MODEL", "prompt": "a text"}),
+    "openai-completions": ("/v1/completions", {"model": "MODEL", "prompt": "a text"}),
     "anthropic:count_tokens": ("/v1/messages/count_tokens", {"model": "MODEL", "messages": MESSAGES}),
 }
 STREAMED = {

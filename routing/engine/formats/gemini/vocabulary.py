@@ -134,9 +134,10 @@ def error_body(error: GatewayError, request_id: str) -> tuple[int, bytes]:
     return http, _encode({"error": {"code": http, "message": error.message, "status": status, "details": details}})
 
 
-def model_list(models: Sequence[str]) -> bytes:
-    """Return the listing, one page."""
-    return _encode({"models": [_card(model) for model in models]})
+def model_list(models: Sequence[str], *, next_page: str = "") -> bytes:
+    """Return one page of the listing."""
+    listed: dict[str, Any] = {"models": [_card(model) for model in models]}
+    return _encode(listed | ({"nextPageToken": next_page} if next_page else {}))
 
 
 def model_card(model: str) -> bytes:
