@@ -219,7 +219,8 @@ class _Encoding:
             members["max_output_tokens"] = max(request.max_tokens, MIN_OUTPUT_TOKENS)
             if request.max_tokens < MIN_OUTPUT_TOKENS:
                 self.losses.clamped("max_tokens")
-        is_open = self.can.sampling_with_reasoning or not self.may_reason
+        reasons = self.may_reason if self.effort or self.can.reasons_by_default else False
+        is_open = self.can.sampling_with_reasoning or not reasons
         for name, value in (("temperature", request.temperature), ("top_p", request.top_p)):
             if value is None:
                 continue
