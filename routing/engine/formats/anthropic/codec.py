@@ -42,7 +42,6 @@ class AnthropicCodec(ClientCodec, UpstreamCodec):
         }
     )
     refuses = frozenset({"choices", "logprobs"})
-    count_operation = f"{NAME}:count_tokens"
     media = frozenset({"image", "document"})
     spelling = {
         "parallel_tool_calls": "disable_parallel_tool_use",
@@ -58,10 +57,6 @@ class AnthropicCodec(ClientCodec, UpstreamCodec):
     def decode_request(self, body: bytes, *, model: str = "", is_stream: bool = False) -> ChatRequest:
         """Return the conversation of a request, or of a token count's; see the contract."""
         return decode_request(body, model, is_stream)
-
-    def encode_count(self, tokens: int) -> bytes:
-        """Return the answer to a count."""
-        return b'{"input_tokens":%d}' % tokens
 
     def encode_request(self, exchange: Exchange) -> Written:
         """Return the request for the exchange's target; see the contract."""
