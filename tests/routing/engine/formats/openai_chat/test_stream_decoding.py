@@ -411,6 +411,7 @@ def test_state_on_a_call_is_issued():
             Usage(input_tokens=10, output_tokens=5, reasoning_tokens=2),
         ),
         ({"prompt_tokens": 10, "completion_tokens": "2", "prompt_tokens_details": []}, Usage(input_tokens=10)),
+        ({"prompt_tokens": {}, "input_tokens": 2**70, "prompt_tokens_details": -1}, Usage(input_tokens=2**70)),
         ({"prompt_tokens": -5, "completion_tokens": 2}, Usage(output_tokens=2)),
     ],
 )
@@ -430,6 +431,12 @@ def test_usage_in_odd_places_and_the_last_report_wins():
     assert collected(first + inside + DONE).usage == Usage(input_tokens=2)
     alone = event({"usage": {"prompt_tokens": 3}}) + event({"choices": [], "usage": None})
     assert collected(first + inside + alone + DONE).usage == Usage(input_tokens=3)
+
+
+def test_usage_before_anything_else_waits_for_the_beginning():
+    early = event({"choices": [], "usage": {"prompt_tokens": 3}})
+    assert events(early + TEXT + STOP)[:2] == [Began("up1", "up-model", 7), UsageReport(Usage(input_tokens=3))]
+    assert events(early) == []
 
 
 # --- failures ----------------------------------------------------------------------------------------------------
@@ -456,7 +463,7 @@ def test_usage_in_odd_places_and_the_last_report_wins():
             {"error": {"code": 429, "message": "Provider returned error", "metadata": {"raw": "slow down"}}},
             Failed("Provider returned error: slow down", 429),
         ),
-        ({"error": {"type": "overloaded_error"}}, Failed("", 503, "overloaded_error")),
+        ({"error": {"type": "overloaded_error"}}, Failed("the upstream reported an error", 503, "overloaded_error")),
     ],
 )
 def test_errors_inside_the_stream(data, failed):
@@ -490,8 +497,11 @@ def test_what_is_no_json_fails(data):
     assert "JSON" in failure(TEXT + event(data) + STOP).message
 
 
-def test_torn_last_event_fails():
+def test_torn_last_event_fails_unless_the_answer_was_whole():
     assert isinstance(events(TEXT + chunk(finish="stop")[:-20])[-1], Failed)
+    usage = event({"choices": [], "usage": {"prompt_tokens": 3}})
+    for last in (usage[:-9], b"data: [DON", b"data: {"):
+        assert only(TEXT + chunk(finish="stop") + last).parts == (Text("x"),)
 
 
 def test_last_event_without_its_blank_line_counts():
