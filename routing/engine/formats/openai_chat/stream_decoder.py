@@ -96,7 +96,7 @@ class ChatDecoder(SSEDecoder):
         if choices:
             if not self._has_begun:
                 self._has_begun = True
-                created_s = chunk.created if isinstance(chunk.created, int) else 0
+                created_s = chunk.created if type(chunk.created) is int and chunk.created > 0 else 0
                 events.append(Began(text_of(chunk.id), text_of(chunk.model), created_s))
                 events += self._early
             for choice in choices:

@@ -175,6 +175,7 @@ def test_events_that_say_nothing_are_passed_over(junk):
         {"choices": [{"delta": {"content": "x", "tool_calls": [], "annotations": None}}], "usage": "?"},
         {"choices": [{"delta": {"content": {"type": "text", "text": "x"}}, "logprobs": 4}], "id": 7, "model": []},
         {"choices": [{"index": -3, "delta": {"content": "x"}}], "created": "now"},
+        {"choices": [{"index": True, "delta": {"content": "x"}}], "created": True},
     ],
 )
 def test_wrong_types_cost_only_themselves(odd):
@@ -186,6 +187,9 @@ def test_typed_parts_are_told_apart():
     assert only(chunk({"content": content}) + STOP).parts == (Reasoning(("hm",)), Text("xy"))
 
 
+LOGPROB = {"token": "x", "logprob": -1, "bytes": "?", "top_logprobs": [{"token": "a", "logprob": 0, "bytes": [97]}, 1]}
+
+
 def test_refusals_pictures_voices_citations_and_logprobs():
     source = {"url": "https://a.example", "title": "t", "start_index": 0, "end_index": 1}
     stream = (
@@ -194,7 +198,7 @@ def test_refusals_pictures_voices_citations_and_logprobs():
         + chunk({"refusal": "no"})
         + chunk({"images": [{"type": "image_url", "image_url": {"url": "data:image/png;base64,AA"}}]})
         + chunk({"audio": {"id": "a1", "data": "QQ"}})
-        + chunk(choice={"logprobs": {"content": [{"token": "x", "logprob": -1}]}})
+        + chunk(choice={"logprobs": {"content": [LOGPROB, 5, {"token": 7}, {"token": "y"}]}})
         + STOP
     )
     choice = only(stream)
@@ -204,7 +208,9 @@ def test_refusals_pictures_voices_citations_and_logprobs():
         Media("image", "image/png", data="AA"),
         Native("openai-chat", "audio", {"id": "a1", "data": "QQ"}),
     )
-    assert choice.logprobs == [{"token": "x", "logprob": -1}]
+    assert choice.logprobs == [
+        {**LOGPROB, "bytes": None, "top_logprobs": [{"token": "a", "logprob": 0, "bytes": [97]}]}
+    ]
 
 
 @pytest.mark.parametrize(
