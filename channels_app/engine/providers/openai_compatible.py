@@ -22,6 +22,7 @@ class OpenAICompatible(Provider):
         "openai-images": "/images/generations",
         "openai-speech": "/audio/speech",
         "openai-transcription": "/audio/transcriptions",
+        "jina-rerank": "/rerank",
     }
     forwarded_headers = frozenset(
         {"idempotency-key", "openai-beta", "x-client-request-id", "session-id", "session_id", "thread-id"}

@@ -170,7 +170,7 @@ async def test_a_drop_is_refused_where_the_client_is_strict():
     harness = gateway("ollama-embed", ANSWERS["ollama-embed"])
     answer = await harness.ask(body, path=OPENAI, headers={"x-routex-strict": "1"})
     assert answer.status == 400 and "no place for user" in answer.json["error"]["message"]
-    assert harness.provider.sent == [] and harness.tried() == []
+    assert harness.provider.sent == [] and harness.tried() == [("a", "cannot_carry")]
 
 
 @pytest.mark.parametrize("operation", [name for name in UPSTREAMS if not name.startswith("openai")])
@@ -432,7 +432,7 @@ async def test_an_order_of_other_documents_is_none(answered):
 
 async def test_a_model_that_is_no_reranker_is_told_as_one():
     answer = await gateway("openai-chat").ask(ASKED, path="/v1/rerank")
-    assert answer.status == 404 and "no channel that speaks rerank" in answer.json["error"]["message"]
+    assert answer.status == 404 and "no channel of it answers rerank" in answer.json["error"]["message"]
 
 
 # --- errors of any shape ---------------------------------------------------------------------------------------------

@@ -164,6 +164,13 @@ def test_a_free_text_tool_becomes_a_function_with_one_input():
     assert exchange.losses.codes[0] == "emulated:custom_tool"
 
 
+def test_a_free_text_tool_is_known_even_where_it_goes_out_as_one():
+    exchange = fitted(can={"custom_tools": True}, tools=(Tool("patch", "custom"),))
+    assert exchange.request.tools[0].kind == "custom"
+    assert exchange.names.is_custom("patch")
+    assert exchange.losses.codes == ()
+
+
 def test_a_hosted_search_goes_with_the_choice_that_demands_it():
     tool = Tool("web_search", "hosted", native={"type": "web_search_20250305"}, format="one")
     exchange = fitted(

@@ -6,6 +6,7 @@ from msgspec.structs import replace
 from channels_app.engine.provider import Provider
 from channels_app.engine.providers import PROVIDERS
 from routing.engine.errors import Forbidden, ModelNotFound, NoChannel
+from routing.engine.operations import answering
 from routing.engine.resolution import resolve
 from routing.engine.snapshot import ModelSpec, TenantDocument, build_snapshot
 from tests.routing.engine.cast import channel, principal, snapshot
@@ -148,7 +149,7 @@ def embedding(*channels):
     document = TenantDocument(version=1, tenant_id="ten_1", slug="acme", channels=specs)
     providers = {"embeds": Embeds(), "speaks": Speaks()}
     built = build_snapshot(document, provider=providers.__getitem__, unseal=str)
-    return slugs(resolve(built, principal(), "openai-embeddings", "m")[0])
+    return slugs(resolve(built, principal(), answering("openai-embeddings", False), "m")[0])
 
 
 def test_a_channel_that_embeds_in_another_format_is_a_candidate():

@@ -28,6 +28,7 @@ class AnthropicCodec(ClientCodec, UpstreamCodec):
     """Anthropic Messages, versions 2023-06-01 and 2026-10-21."""
 
     name = NAME
+    count_operation = f"{NAME}:count_tokens"
     lacks = frozenset(
         {
             "custom_tools",
@@ -41,7 +42,6 @@ class AnthropicCodec(ClientCodec, UpstreamCodec):
         }
     )
     refuses = frozenset({"choices", "logprobs"})
-    count_operation = f"{NAME}:count_tokens"
     media = frozenset({"image", "document"})
     spelling = {
         "parallel_tool_calls": "disable_parallel_tool_use",

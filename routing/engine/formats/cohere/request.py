@@ -195,6 +195,8 @@ def _thinking(request: ChatRequest, can: Capabilities, losses: Losses) -> Json |
     budget = thinking.budget_tokens
     if budget is None and thinking.effort is not None:
         budget = budget_of(thinking.effort, can.max_thinking)
+    if budget is not None and request.max_tokens is not None and budget >= request.max_tokens:
+        budget = request.max_tokens // 2  # thinking counts against the same limit as the answer
     return {"type": "enabled", "token_budget": budget} if budget is not None and budget > 0 else {"type": "enabled"}
 
 

@@ -49,6 +49,7 @@ class _Event(msgspec.Struct):
     index: Any = None
     delta: _Delta | None = None
     message: Any = None
+    finish_reason: Any = None
 
 
 _EVENT = msgspec.json.Decoder(_Event)
@@ -115,7 +116,7 @@ class ChatEvents(SSEDecoder):
 
     def _read_other(self, kind: str, data: bytes, event: _Event, events: list[StreamEvent]) -> None:
         """Read what has no type: a whole answer in place of a stream, an error, or nothing that matters."""
-        if isinstance(event.message, dict):
+        if isinstance(event.message, dict) and event.finish_reason:
             try:
                 events += events_of(decode_answer(data))
             except ValueError as error:

@@ -200,12 +200,12 @@ def _think(request: ChatRequest, can: Capabilities, losses: Losses) -> bool | st
     effort = wanted_effort(thinking) if thinking is not None else None
     if thinking is None or (effort is None and thinking.mode is None):
         return None
-    if can.thinking_switch != "think" and not can.reasoning_effort:
+    if can.thinking == "none" or can.thinking_switch != "think":
         if effort != "none":
             losses.dropped("thinking")
         return None
     if effort is None or effort == "none":
         return effort is None
-    if can.reasoning_effort and (known := [level for level in _LEVELS if level in can.efforts]):
-        return nearest(effort, known)
-    return True
+    # Most models know on and off only.
+    levels = [level for level in _LEVELS if level in can.efforts]
+    return nearest(effort, levels) if levels else True

@@ -44,7 +44,7 @@ from routing.engine.messages import (
 )
 from routing.engine.openai_shape import failure_of, read_usage, retry_after_s, text_of
 from routing.engine.toolnames import mint_id
-from routing.engine.wirejson import decode
+from routing.engine.wirejson import decode, is_json
 
 _ANY: msgspec.json.Decoder[Any] = msgspec.json.Decoder()
 CALLS = ("function_call", "custom_tool_call")
@@ -88,7 +88,7 @@ class _Output:
                 self._close_message("completed")
                 self._part(part)
         self._close_message(self._status)
-        if self._status == "incomplete" and self._items and "status" in self._items[-1]:
+        if self._status == "incomplete" and self._items and _breaks_off(self._items[-1]):
             self._items[-1]["status"] = "incomplete"
         return self._items
 
@@ -150,6 +150,13 @@ class _Output:
             before["encrypted_content"] = reasoning_item("", [], placed)["encrypted_content"]
         else:
             self._items.append(reasoning_item(self._new_id("rs"), [], placed))
+
+
+def _breaks_off(item: Item) -> bool:
+    """Whether an answer that was cut short was cut in this item, its last."""
+    if item["type"] == "function_call":
+        return not is_json(item["arguments"].encode("utf-8", "replace"))
+    return bool(item["type"] == "custom_tool_call")
 
 
 def marked(state: Opaque | None, *, is_redacted: bool) -> Opaque | None:

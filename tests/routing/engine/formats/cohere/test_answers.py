@@ -189,7 +189,7 @@ def test_half_a_pair_waits_for_its_other_half(size):
 def test_unknown_and_odd_events_are_passed_over():
     odd = (
         event("debug", prompt="x")
-        + b": ping\n\ndata: {}\n\n"
+        + b': ping\n\ndata: {}\n\ndata: {"message":{"content":"x"}}\n\n'
         + event("content-delta", {"content": 5}, index=[])
         + event("content-delta", {"content": {"text": 7}}, index={})
         + event("tool-call-delta", "x", index=0)

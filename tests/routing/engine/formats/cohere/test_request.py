@@ -130,6 +130,12 @@ def test_thinking_has_a_switch_and_a_budget(thinking, sent, losses):
     assert "thinking" not in written(CODEC, chat("Hi", thinking=thinking))[0]
 
 
+def test_thinking_leaves_room_for_the_answer():
+    asked = chat("Hi", thinking=Thinking(effort="high"), max_tokens=3000)
+    body, _ = written(CODEC, asked, thinking="enabled")
+    assert (body["max_tokens"], body["thinking"]["token_budget"]) == (3000, 1500)
+
+
 def test_thoughts_go_back_only_where_they_are_wanted():
     asked = chat("Hi", assistant(Reasoning(("Hm.",)), "Hello"), "Again")
     assert written(CODEC, asked)[0]["messages"][1] == {"role": "assistant", "content": "Hello"}

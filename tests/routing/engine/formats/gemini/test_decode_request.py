@@ -474,3 +474,18 @@ def test_many_unanswered_calls_are_paired_in_linear_time():
 def test_half_a_surrogate_pair_is_read():
     body = json.dumps(HI).replace("hi", "h\\ud83d").encode()
     assert CODEC.decode_request(body, model="m").messages[0].parts == (Text("h\ufffd"),)
+
+
+@pytest.mark.parametrize("body", [HI, {"generateContentRequest": {**HI, "model": "models/m"}}])
+def test_counts_are_of_contents_or_of_a_whole_request(body):
+    request = CODEC.decode_count_request(json.dumps(body).encode(), model="m")
+    assert (request.model, request.messages) == ("m", (Message("user", (Text("hi"),)),))
+    assert json.loads(CODEC.encode_count(7)) == {"totalTokens": 7}
+
+
+def test_body_nested_too_deeply_is_refused():
+    args: dict = {}
+    for _ in range(300):
+        args = {"a": args}
+    with pytest.raises(BadRequest, match="nested too deeply"):
+        decoded({"contents": [model({"functionCall": {"name": "f", "args": args}})]})

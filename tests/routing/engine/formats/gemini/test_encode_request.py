@@ -184,7 +184,7 @@ def test_pictures_in_results():
 
 @pytest.mark.parametrize(
     ("arguments", "args", "is_exact"),
-    [("", {}, True), ('{"a":"b', {"a": "b"}, False), ("[1]", {}, False), ("nonsense", {}, False)],
+    [("", {}, True), ('{"a":"b', {"a": "b"}, False), ("[1]", {"value": [1]}, False), ("nonsense", {}, False)],
 )
 def test_arguments_are_objects(arguments, args, is_exact):
     body, losses = written(asked(messages=(said("q"), answered(ToolCall("c", "f", arguments)))))
@@ -465,7 +465,8 @@ def test_own_requests_come_out_as_they_came_in():
             ),
             model({"executableCode": {"language": "PYTHON", "code": "1"}}, {"text": "so", "thoughtSignature": "QQ=="}),
             model({"functionCall": {"id": "c1", "name": "f", "args": {"a": [1, None]}}, "thoughtSignature": "Qg=="}),
-            user({"functionResponse": {"id": "c1", "name": "f", "response": {"result": 5}}}, {"text": "go on"}),
+            user({"functionResponse": {"id": "c1", "name": "f", "response": {"result": 5}, "scheduling": "SILENT"}},
+                {"text": "go on"}),
         ],
         "systemInstruction": {"parts": [{"text": "S"}]},
         "tools": [

@@ -17,6 +17,7 @@ from tests.routing.engine.formats.upstream import assistant, chat, user, written
 
 CODEC = OllamaCodec()
 PNG = "iVBORw0KGgo="
+SWITCH = {"thinking_switch": "think", "thinking": "enabled"}
 WEATHER = Tool("get_weather", description="Tells it.", schema={"type": "object", "properties": {"c": {}}})
 
 
@@ -129,13 +130,15 @@ def test_json_is_asked_for_by_format(output, sent):
 @pytest.mark.parametrize(
     ("thinking", "capabilities", "sent", "losses"),
     [
-        (Thinking(effort="high"), {"thinking_switch": "think"}, True, []),
-        (Thinking(mode="disabled"), {"thinking_switch": "think"}, False, []),
-        (Thinking(effort="xhigh"), {"reasoning_effort": True, "efforts": ("low", "medium", "high")}, "high", []),
-        (Thinking(mode="enabled", budget_tokens=9000), {"reasoning_effort": True}, "medium", []),
+        (Thinking(effort="high"), {**SWITCH, "efforts": ("none",)}, True, []),
+        (Thinking(mode="adaptive"), SWITCH, True, []),
+        (Thinking(mode="disabled"), SWITCH, False, []),
+        (Thinking(effort="xhigh"), {**SWITCH, "efforts": ("low", "medium", "high")}, "high", []),
+        (Thinking(mode="enabled", budget_tokens=9000), SWITCH, "medium", []),
+        (Thinking(effort="high"), {"thinking_switch": "think"}, None, ["dropped:thinking"]),
         (Thinking(effort="high"), {}, None, ["dropped:thinking"]),
         (Thinking(mode="disabled"), {}, None, []),
-        (Thinking(is_shown=True), {"thinking_switch": "think"}, None, []),
+        (Thinking(is_shown=True), SWITCH, None, []),
     ],
 )
 def test_thinking_is_a_switch_or_a_level(thinking, capabilities, sent, losses):
