@@ -238,7 +238,7 @@ def test_models_that_do_not_reason_are_not_asked_to():
     assert write(foreign(thinking=Thinking("disabled")), model="gpt-4o")[1] == ()
 
 
-@pytest.mark.parametrize(("effort", "is_kept"), [("high", False), (None, False), ("none", True)])
+@pytest.mark.parametrize(("effort", "is_kept"), [("high", False), (None, True), ("none", True)])
 def test_sampling_goes_where_reasoning_forbids_it(effort, is_kept):
     thinking = Thinking(effort=effort) if effort else None
     body, losses = write(foreign(temperature=0.5, top_p=0.9, thinking=thinking), model="gpt-6")
