@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 .DEFAULT_GOAL := help
 
-.PHONY: help setup setup-dev browser run test test-uvicorn soak chaos fuzz check format lock bench bench-peers clean
+.PHONY: help setup setup-dev browser run test test-uvicorn soak chaos fuzz check docs format lock bench bench-peers clean
 
 help: ## Show this help
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -57,10 +57,14 @@ check: setup-dev ## Linters, types, import contracts, missing migrations, stale 
 	@$(BIN)/ruff format --check -q .
 	@$(BIN)/lint-imports --no-logo
 	@$(BIN)/mypy .
-	@$(BIN)/codespell --skip '*.lock,./data,./static/vendor,./requirements*.txt,./.venv*,./.git' --ignore-words-list 'ans,fo,hel,te,ue,crd,chanels,nmae'
+	@$(BIN)/codespell --skip '*.lock,./data,./static/vendor,./requirements*.txt,./.venv*,./.git' --ignore-words-list 'ans,fo,hel,te,ue,crd,chanels,nmae,caf,thi'
 	@$(BIN)/python tests/missing_migrations.py
 	@$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec docker-compose.yml
 	@$(BIN)/python tests/sizes.py
+
+docs: setup-dev ## Write the generated parts of the documentation anew
+	@$(BIN)/python -m tests.generated_docs
+	@$(BIN)/python -m tests.wire.matrix
 
 format: setup-dev ## Format the code
 	@$(BIN)/ruff check --fix -q . ; $(BIN)/ruff format -q .

@@ -127,8 +127,11 @@ class CredentialFormSet(forms.BaseInlineFormSet):
         if any(self.errors) or channel.provider not in PROVIDERS:
             return
         secrets = self.secrets()
-        if not secrets and PROVIDERS[channel.provider].needs_credential:
-            raise ValidationError(f"{PROVIDERS[channel.provider].label} needs a credential.")
+        provider = PROVIDERS[channel.provider]
+        if not secrets and provider.needs_credential:
+            raise ValidationError(f"{provider.label} needs a credential: {provider.credential}.")
+        for secret in filter(None, secrets.values()):
+            clean_secret(secret, provider)
         kept = [slug for slug, secret in secrets.items() if secret is None]
         stored = Channel.objects.filter(pk=channel.pk).first() if kept else None
         if stored and is_credential_needed_again(old=stored, provider=channel.provider, base_url=channel.base_url):

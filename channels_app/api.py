@@ -121,9 +121,11 @@ def _describe(provider: Provider) -> dict[str, Any]:
         "name": provider.name,
         "label": provider.label,
         "base_url": provider.base_url,
+        "base_url_example": provider.base_url or provider.base_url_example,
         "formats": provider.formats(),
         "operations": sorted(provider.endpoints),
         "needs_credential": provider.needs_credential,
+        "credential": provider.credential,
         "has_probe": provider.probe is not None,
     }
 

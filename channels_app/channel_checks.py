@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import math
 import re
 from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal, InvalidOperation
 from difflib import get_close_matches
 from typing import Any, NoReturn
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from django.core.exceptions import ValidationError
 
@@ -20,7 +22,7 @@ MAX_NAME_CHARS = 200
 MAX_TAGS = 50
 MAX_TIMEOUT_S = 86_400.0
 _DEFAULT_PORTS = {"http": 80, "https": 443}
-_VERSION_PART = re.compile(r"/v\d\w*")
+_VERSIONED_ROOT = re.compile(r"(?:/[\w.-]+?)*?/v\d\w*")
 _PRICE_NAME = re.compile(r"[a-z][a-z_]*_usd_per_[a-z]+")
 
 
@@ -72,7 +74,7 @@ def clean_base_url(url: Any, provider: Provider) -> str:
     if not url:
         if not provider.base_url:
             raise ValidationError(
-                f"{provider.label} needs a base URL, such as http://127.0.0.1:11434/v1.", code="required"
+                f"{provider.label} needs a base URL, such as {provider.base_url_example}.", code="required"
             )
         return ""
     try:
@@ -86,21 +88,38 @@ def clean_base_url(url: Any, provider: Provider) -> str:
         raise ValidationError(
             "A base URL holds no user name or password. Store the secret as a credential.", code="userinfo"
         )
-    if parts.query or parts.fragment or url.endswith(("?", "#")):
+    query = _without_endpoint_query(parts.query, provider)
+    if query is None or parts.fragment or url.endswith(("?", "#")):
         raise ValidationError("A base URL ends with its path: leave out everything from `?` or `#` on.", code="query")
-    return f"{parts.scheme}://{parts.netloc.lower()}{_without_endpoint(parts.path, provider)}"
+    fitted = f"{parts.scheme}://{parts.netloc.lower()}{_without_endpoint(parts.path, provider)}"
+    try:
+        return provider.fit_base_url(f"{fitted}?{query}" if query else fitted)
+    except ValueError as error:
+        raise ValidationError(str(error), code="invalid") from None
+
+
+def _without_endpoint_query(query: str, provider: Provider) -> str | None:
+    """Return what of a query belongs to the base URL, None when there is something that belongs nowhere."""
+    kept = []
+    for name, value in parse_qsl(query, keep_blank_values=True):
+        if name in provider.base_url_query:
+            kept.append((name, value))
+        elif (name, value) != ("alt", "sse"):  # comes along with an endpoint
+            return None
+    return urlencode(kept)
 
 
 def _without_endpoint(path: str, provider: Provider) -> str:
-    endings: set[str] = set()
+    endings = {re.escape(tail) for tail in provider.base_url_tails}
     for endpoint in provider.endpoints.values():
         fixed, has_model, rest = endpoint.partition("?")[0].partition("{model}")
         endings.add(re.escape(fixed.rstrip("/")))
         if has_model:
             endings.add(re.escape(fixed) + "[^/]+" + re.escape(rest))
-        # Anthropic's and Gemini's paths begin with the version, which many people write into the base URL too.
-        if version := _VERSION_PART.match(endpoint):
-            endings.add(version[0])
+        # Many paths begin with a root and a version, which people write into the base URL too, whole or in part.
+        if root := _VERSIONED_ROOT.match(endpoint):
+            segments = root[0].split("/")
+            endings |= {re.escape("/".join(segments[:end])) for end in range(2, len(segments) + 1)}
     # `search` finds the ending that begins first, hence the longest.
     return (
         re.sub(rf"(?:{'|'.join(sorted(endings))})/*$", "", path, count=1).rstrip("/") if endings else path.rstrip("/")
@@ -220,11 +239,22 @@ def clean_timeout(seconds: Any, _: Provider) -> float:
     return seconds
 
 
-def clean_secret(secret: str) -> str:
-    """Return a credential without the white space around it; it must fit into a header."""
+def clean_secret(secret: str, provider: Provider | None = None) -> str:
+    """Return a credential without the white space around it; it must fit into a header, and the provider.
+
+    A JSON object, as some providers' credentials are, is brought onto one line.
+    """
     secret = secret.strip()
+    if secret.startswith("{"):
+        with contextlib.suppress(ValueError, RecursionError):
+            secret = json.dumps(json.loads(secret), separators=(",", ":"))
     if not secret or len(secret) > 8192 or not secret.isascii() or not secret.isprintable():
         raise ValidationError("A credential is one line of printable ASCII characters.", code="invalid")
+    if provider is not None:
+        try:
+            provider.check_secret(secret)
+        except ValueError as error:
+            raise ValidationError(str(error), code="invalid") from None
     return secret
 
 

@@ -13,7 +13,7 @@ from typing import Any
 from django.conf import settings
 
 from channels_app.engine.errors import UpstreamError
-from channels_app.engine.provider import Probe, Provider, Timeouts, UpstreamRequest, Upstreams
+from channels_app.engine.provider import Provider, Timeouts, UpstreamRequest, Upstreams
 from channels_app.engine.providers import PROVIDERS
 from channels_app.engine.upstream import HttpUpstreams
 from channels_app.engine.vault import CannotUnseal
@@ -139,20 +139,20 @@ async def check(target: Target, upstreams: Upstreams) -> Result:
         return Result(target.channel_id, is_up=True, detail=f"{provider.label} offers nothing to ask; taken as up.")
     result = Result(target.channel_id, is_up=False)
     for secret in target.secrets or ("",):
-        result = await _probe(target, provider, provider.probe, secret, upstreams)
+        result = await _probe(target, provider, secret, upstreams)
         if result.status not in {401, 403}:
             break
     return result
 
 
-async def _probe(target: Target, provider: Provider, probe: Probe, secret: str, upstreams: Upstreams) -> Result:
+async def _probe(target: Target, provider: Provider, secret: str, upstreams: Upstreams) -> Result:
     request = UpstreamRequest(
         operation="probe",
         model="",
         is_stream=False,
         method="GET",
-        url=target.base_url.rstrip("/") + probe.path,
-        headers=[*provider.default_headers.items(), *provider.auth_headers(secret)],
+        url=provider.probe_url(target.base_url),
+        headers=[*provider.default_headers.items()],
         body=b"",
         timeouts=TIMEOUTS,
         private_networks=target.private_networks,
@@ -160,8 +160,10 @@ async def _probe(target: Target, provider: Provider, probe: Probe, secret: str, 
     began_s = time.perf_counter()
     status: int | None = None
     try:
-        status, body = await _exchange(provider, request, upstreams)
-        is_up, detail = _verdict(provider.label, status, _without(secret, _reason(body)))
+        signed = await provider.sign(request, secret, upstreams)
+        sent = [value.rpartition(" ")[2] for name, value in signed.headers if (name, value) not in request.headers]
+        status, body = await _exchange(provider, signed, upstreams)
+        is_up, detail = _verdict(provider.label, status, _without([secret, *sent], _reason(body)))
     except UpstreamError as error:
         is_up, detail = False, f"{provider.label}: {error}"
     return Result(target.channel_id, is_up, status, detail, round((time.perf_counter() - began_s) * 1000, 1))
@@ -210,9 +212,11 @@ def _reason(body: bytes) -> str:
     return "".join(char if char.isprintable() else " " for char in message)[:300]
 
 
-def _without(secret: str, text: str) -> str:
-    """Return the text with the secret blanked, as some upstreams repeat what they refused."""
-    return text.replace(secret, "…") if secret else text
+def _without(secrets: Iterable[str], text: str) -> str:
+    """Return the text with the secrets blanked, as some upstreams repeat what they refused."""
+    for secret in secrets:
+        text = text.replace(secret, "…") if secret else text
+    return text
 
 
 def _record(result: Result) -> ChannelHealth:

@@ -128,7 +128,9 @@ class ProviderSerializer(serializers.Serializer):
     name = serializers.CharField()
     label = serializers.CharField()  # type: ignore[assignment]
     base_url = serializers.CharField(help_text="Used when a channel gives none; empty: a channel must give one.")
+    base_url_example = serializers.CharField(help_text="What one looks like.")
     formats = serializers.ListField(child=serializers.CharField())
     operations = serializers.ListField(child=serializers.CharField())
     needs_credential = serializers.BooleanField()
+    credential = serializers.CharField(help_text="What a credential is, in words.")
     has_probe = serializers.BooleanField()

@@ -195,7 +195,7 @@ def _credentials_replace(channel: Channel, credentials: Credentials) -> None:
 
 def _credential_store(channel: Channel, slug: str, secret: str) -> UpstreamCredential:
     try:
-        secret = checks.clean_secret(secret)
+        secret = checks.clean_secret(secret, checks.provider_of(channel.provider))
     except ValidationError as error:
         raise ValidationError({"credentials": error.error_list}) from None
     credential = channel.credentials.filter(slug=slug).first() or UpstreamCredential(channel=channel, slug=slug)

@@ -7,12 +7,12 @@ import pytest
 
 from channels_app.engine.providers import PROVIDERS
 from routex_site import ROOT
-from routing.engine.formats import CODECS, FORMATS
+from routing.engine.formats import CODECS, EMBEDDINGS, FORMATS, RERANKS
 from routing.engine.strategies import STRATEGIES
 
 REGISTRIES = {
     "channels_app/engine/providers": (PROVIDERS,),
-    "routing/engine/formats": (FORMATS, CODECS),
+    "routing/engine/formats": (FORMATS, CODECS, EMBEDDINGS, RERANKS),
     "routing/engine/strategies": (STRATEGIES,),
 }
 APPS = ("routex_site", "tenants", "channels_app", "analytics", "routing")
@@ -27,6 +27,7 @@ VENDOR_ROOMS = (
     "routex_site/bootstrap/",
     "channels_app/channel_document.py",
     "channels_app/engine/capabilities.py",
+    "channels_app/engine/operations.py",
     "channels_app/engine/profiles.py",
     "routing/engine/tokens.py",
     "routing/api.py",  # guesses a body's format

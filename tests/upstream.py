@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import re
 import socket
 import sys
 import threading
@@ -30,7 +31,7 @@ Send = Callable[[Message], Awaitable[None]]
 #: Path ending → operation, for the genuine paths of the providers that Routex knows.
 OPERATIONS = {
     PROVIDERS[name].endpoints[operation].partition("?")[0].rpartition("{model}")[2]: operation
-    for name in ("openai", "anthropic", "gemini")
+    for name in ("openai", "anthropic", "gemini", "openai-compatible")
     for operation in PROVIDERS[name].endpoints
 }
 SECRET_HEADERS = ("authorization", "x-api-key", "x-goog-api-key")
@@ -47,6 +48,8 @@ ERROR_EVENTS = {
     "openai-responses": b'event: error\ndata: {"type":"error","code":"server_error","message":"busy","param":null,'
     b'"sequence_number":3}\n\n',
     "anthropic": b'event: error\ndata: {"type":"error","error":{"type":"overloaded_error","message":"busy"}}\n\n',
+    "openai-completions": b'data: {"error":{"message":"busy","type":"server_error","code":"overloaded"}}\n\n',
+    "openai-transcription": b'event: error\ndata: {"type":"error","error":{"message":"busy"}}\n\n',
     "gemini:streamGenerateContent": b'data: {"error":{"code":503,"message":"busy","status":"UNAVAILABLE"}}\r\n\r\n',
 }
 #: Answers longer than this are counted, not kept.
@@ -76,12 +79,15 @@ class FakeUpstream:
         if scope["method"] == "GET":
             await _whole(send, 200, b'{"object":"list","data":[]}')
             return
-        body = b""
+        parts = []
         while True:
             message = await receive()
-            body += message.get("body", b"")
+            if message["type"] == "http.disconnect":
+                return
+            parts.append(message.get("body", b""))
             if not message.get("more_body"):
                 break
+        body = b"".join(parts)
         line = _line(scope, body)
         self.seen.append(line)
         self.received[line["model"]] = body
@@ -154,7 +160,7 @@ class FakeUpstream:
                 is_stream=line["is_stream"],
                 method="POST",
                 url="",
-                headers=[],
+                headers=[("content-type", line["headers"].get("content-type", ""))],
                 body=body,
                 timeouts=Timeouts(),
             ),
@@ -204,8 +210,9 @@ def _line(scope: Message, body: bytes) -> dict[str, Any]:
     operation = next(
         found for end, found in sorted(OPERATIONS.items(), key=lambda kv: -len(kv[0])) if path.endswith(end)
     )
+    is_form = headers.get("content-type", "").startswith("multipart/")
     try:
-        parsed = json.loads(body)
+        parsed = _form_fields(body) if is_form else json.loads(body)
     except ValueError:
         parsed = {}
     model = parsed.get("model") or path.rpartition("/models/")[2].partition(":")[0]
@@ -224,9 +231,17 @@ def _line(scope: Message, body: bytes) -> dict[str, Any]:
         "secret": secret,
         "headers": {name: value for name, value in headers.items() if name not in SECRET_HEADERS},
         "body_bytes": len(body),
+        "body_sha256": hashlib.sha256(body).hexdigest(),
         "sent_bytes": 0,
-        "body": parsed if len(body) < 20_000 else {},
+        "body": parsed if is_form or len(body) < 20_000 else {},
     }
+
+
+def _form_fields(body: bytes) -> dict[str, Any]:
+    """Return the plain fields of a form."""
+    found = re.findall(rb'form-data; name="(\w+)"\r\n\r\n([^\r]*)\r\n', body)
+    fields = {name.decode(): value.decode() for name, value in found}
+    return fields | {"stream": fields.get("stream") == "true"}
 
 
 async def _whole(

@@ -79,8 +79,9 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
 
     # --- sampling and output ---
     sampling_params: bool = True
-    #: temperature, top_p are refused while reasoning is on.
+    #: temperature, top_p are refused while reasoning is on; and it is on when nothing is said about it.
     sampling_with_reasoning: bool = True
+    reasons_by_default: bool = False
     max_temperature: float = 2.0
     top_k: bool = False
     seed: bool = True
@@ -100,6 +101,8 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
     default_max_output: int = 8192
     #: The largest thinking budget; None when not known.
     max_thinking: int | None = None
+    #: The smallest thinking budget: a model that has one cannot be kept from thinking.
+    min_thinking: int = 0
     gemini_schema: Literal["json", "openapi"] = "json"
     service_tier: bool = False
     safety_identifier: bool = False

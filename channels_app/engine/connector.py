@@ -34,7 +34,10 @@ DNS_TTL_S = 30
 class Attempt:
     """One try to send one request: what is asked of its connection, and what is learned about it."""
 
-    __slots__ = ("connect_ms", "is_late", "is_new", "lost", "needs_new", "own", "refused", "transport", "was_tried")
+    __slots__ = (
+        *("connect_ms", "is_late", "is_new", "is_sending", "lost", "needs_new", "own", "refused", "sent_at"),
+        *("transport", "was_tried"),
+    )
 
     def __init__(self, *, needs_new: bool = False) -> None:
         self.needs_new = needs_new
@@ -44,6 +47,9 @@ class Attempt:
         #: Done when the connection is lost, with an exception when it was not closed in order.
         self.lost: asyncio.Future[None] | None = None
         self.is_late = False
+        #: A body that is not in memory is on its way; when the last of it was handed over (the loop's time), else None.
+        self.is_sending = False
+        self.sent_at: float | None = None
         #: Why an address was refused, and whether any address was permitted and tried.
         self.refused: Refusal | None = None
         self.was_tried = False
@@ -171,7 +177,7 @@ class KeptConnectionClosed(Exception):
 
 def failure(error: Exception, attempt: Attempt, timeouts: Timeouts) -> Exception:
     """Return why no answer came, in words that name no address: an UpstreamError or KeptConnectionClosed."""
-    if attempt.is_late and timeouts.total_s < timeouts.first_byte_s:
+    if attempt.is_late and (attempt.is_sending or timeouts.total_s < timeouts.first_byte_s):
         return UpstreamTimeout("total", timeouts.total_s)
     if attempt.is_late:
         return UpstreamTimeout("first_byte", timeouts.first_byte_s)

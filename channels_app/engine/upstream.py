@@ -18,6 +18,7 @@ from yarl import URL
 
 from channels_app.engine.connector import Attempt, Connector, KeptConnectionClosed, current_attempt, failure
 from channels_app.engine.errors import UpstreamBlocked, UpstreamBroken, UpstreamError, UpstreamRefused, UpstreamTimeout
+from channels_app.engine.head_limit import HeadLimit
 from channels_app.engine.network import Network, parse_networks
 from channels_app.engine.provider import Headers, Timeouts, UpstreamRequest, UpstreamResponse
 
@@ -85,7 +86,7 @@ class HttpUpstreams:
             _parse_url(request.url),
             headers=_encode(request.headers),
             stream=httpx.ByteStream(request.body),
-            extensions={"timeouts": request.timeouts},
+            extensions={"timeouts": request.timeouts, "source": request.source},
         )
         try:
             granted = parse_networks(request.private_networks)
@@ -140,8 +141,8 @@ class HttpUpstreams:
 class PooledTransport(httpx.AsyncBaseTransport):
     """An httpx transport over one aiohttp pool (docs/adr/0005-http-client.md).
 
-    It reads its limits from the request extension `timeouts`, and raises UpstreamError where httpx has errors of its
-    own, so that nobody translates twice.
+    It reads its limits from the request extension `timeouts` and a body that is not in memory from `source`, and
+    raises UpstreamError where httpx has errors of its own, so that nobody translates twice.
     """
 
     def __init__(self, connector: Connector) -> None:
@@ -199,18 +200,23 @@ class PooledTransport(httpx.AsyncBaseTransport):
         self, attempt: Attempt, request: httpx.Request, timeouts: Timeouts, started_at: float
     ) -> aiohttp.ClientResponse:
         current_attempt.set(attempt)
-        stream = request.stream
+        stream, source = request.stream, request.extensions["source"]
         assert isinstance(stream, httpx.ByteStream)
+        headers = [(name.decode(), value.decode()) for name, value in request.headers.raw]
         body = b"".join(stream)
+        data: io.BytesIO | bytes | AsyncIterator[bytes] | None
+        data = io.BytesIO(body) if len(body) >= LARGE_BODY_BYTES else body or None
         head_s = min(timeouts.first_byte_s, timeouts.total_s)
-        # A timer that aborts the connection costs a third of `asyncio.timeout`, which cancels the task.
-        timer = asyncio.get_running_loop().call_at(started_at + head_s, attempt.give_up)
+        limit = HeadLimit(attempt, timeouts, started_at)
+        if source is not None:
+            headers.append(("content-length", str(source.length)))
+            data = limit.follow(source)
         try:
             return await self._session.request(
                 request.method,
                 URL(str(request.url), encoded=True),
-                headers=[(name.decode(), value.decode()) for name, value in request.headers.raw],
-                data=io.BytesIO(body) if len(body) >= LARGE_BODY_BYTES else body or None,
+                headers=headers,
+                data=data,
                 allow_redirects=False,
                 timeout=_connect_timeout(min(timeouts.connect_s, head_s)),
             )
@@ -221,7 +227,7 @@ class PooledTransport(httpx.AsyncBaseTransport):
                 raise failure(error, attempt, timeouts) from None
             raise
         finally:
-            timer.cancel()
+            limit.stop()
 
 
 class _Body(httpx.AsyncByteStream):
@@ -241,6 +247,7 @@ class _Body(httpx.AsyncByteStream):
         on_end: Callable[[], None],
     ) -> None:
         self.connect_ms = attempt.connect_ms
+        self._attempt = attempt
         self._answer = answer
         self._content = answer.content
         self._timeouts = timeouts
@@ -251,7 +258,9 @@ class _Body(httpx.AsyncByteStream):
         self._loop = asyncio.get_running_loop()
         self._deadline = self._fires_at = inf
         self._total_at = started_at + timeouts.total_s
-        self._first_byte_s = timeouts.first_byte_s - (self._loop.time() - started_at)
+        now = self._loop.time()
+        asked_at = now if attempt.is_sending else attempt.sent_at or started_at
+        self._first_byte_s = timeouts.first_byte_s - (now - asked_at)
         self._timer: asyncio.TimerHandle | None = None
         self._lost: asyncio.Future[None] | None = None
         if not self._content.is_eof():  # most whole answers have arrived with their head and need no watching
@@ -286,8 +295,8 @@ class _Body(httpx.AsyncByteStream):
         raise StopAsyncIteration
 
     async def aclose(self) -> None:
-        """Drop the connection unless the body has arrived whole; a second call does nothing."""
-        if not self._has_ended:
+        """Drop the connection unless both bodies have passed whole; a second call does nothing."""
+        if not self._has_ended or self._attempt.is_sending:
             self._failure = UpstreamBroken("The answer was closed before its end was read.")
             self._drop()
 

@@ -50,8 +50,7 @@ KEY_CHANNELS: Mapping[str, Mapping[str, Any]] = {
     "GEMINI_API_KEY": {"slug": "gemini", "provider": "gemini", "models": ["gemini-*"]},
     "OPENROUTER_API_KEY": {
         "slug": "openrouter",
-        "provider": "openai-compatible",
-        "base_url": "https://openrouter.ai/api/v1",
+        "provider": "openrouter",
         "models": ["*/*"],
     },
 }

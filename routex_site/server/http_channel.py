@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from daphne.http_protocol import HTTPFactory
 from twisted.internet.interfaces import IAddress
@@ -40,6 +40,7 @@ class Channel(Outflow, HTTPChannel):
     MAX_LENGTH = HEAD_BYTES  # one line may be as long as the whole head
 
     _waits: Deadlines[Channel] | None = None
+    _is_body_paused = False
 
     def connectionMade(self) -> None:  # noqa: N802 Twisted's name
         """Note the addresses once: Twisted asks the kernel and builds two address objects for every request."""
@@ -67,7 +68,7 @@ class Channel(Outflow, HTTPChannel):
         if self._handlingRequest:
             return
         if not self.line_mode:
-            self._wait_within(self.factory.body_waits)
+            self._wait_within(None if self._is_body_paused else self.factory.body_waits)
         elif self._waits is self.factory.idle_waits and (self.requests or self._buffer):
             self._wait_within(self.factory.head_waits)
 
@@ -88,6 +89,23 @@ class Channel(Outflow, HTTPChannel):
                 request.is_too_large = True
                 return
         super().allHeadersReceived()
+        if self.length != 0:
+            request.begin_early(self._command, cast(bytes, self._path), self._version)
+
+    def pause_body(self) -> None:
+        """Read no more of a body until the application has taken what is here: it is the slow one, not the client."""
+        self._is_body_paused = True
+        self._wait_within(None)
+        self.transport.pauseProducing()
+
+    def resume_body(self) -> None:
+        """Read on."""
+        self._is_body_paused = False
+        if self not in self.factory.channels:
+            return
+        if not self._handlingRequest:
+            self._wait_within(self.factory.body_waits)
+        self.transport.resumeProducing()
 
     def checkPersistence(self, request: Request, version: bytes) -> bool:  # noqa: N802 Twisted's name
         """Return whether the connection goes on after this request: not when the process ends."""
@@ -98,10 +116,13 @@ class Channel(Outflow, HTTPChannel):
         self._wait_within(None)
         super().allContentReceived()
 
-    def refuse_endless_body(self) -> None:
+    def refuse_endless_body(self, *, is_answered: bool = False) -> None:
         """Hang up on a body without a length that goes on and on."""
         if not self.transport.disconnecting:
-            self.transport.write(b"HTTP/1.1 413 Content Too Large\r\nconnection: close\r\ncontent-length: 0\r\n\r\n")
+            if not is_answered:
+                self.transport.write(
+                    b"HTTP/1.1 413 Content Too Large\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
+                )
             self.loseConnection()
 
     # What is answered

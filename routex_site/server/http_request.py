@@ -15,6 +15,7 @@ from twisted.python.failure import Failure
 from twisted.web.http import NO_BODY_CODES, RESPONSES
 from twisted.web.http import Request as TwistedRequest
 
+from routex_site.server.inflow import Inflow
 from routex_site.server.options import DISCARD_BYTES, Message
 from routex_site.server.running import RunsApplication
 
@@ -50,6 +51,10 @@ class Request(RunsApplication, WebRequest):
     startedWriting: int  # noqa: N815 Twisted's name
     _discarded = 0
     _unread: bytes | None = None  # the body, until the application takes it
+    _inflow: Inflow | None = None  # a form's body, which the application takes while it arrives
+    _arrived = 0
+    _is_taken = False  # the application has all of it
+    _is_answered = False  # while the rest of a form is still to come
     _over: asyncio.Event | None = None  # made when the application waits for the end
 
     _start: Message | None = None
@@ -77,20 +82,44 @@ class Request(RunsApplication, WebRequest):
 
     def handleContentChunk(self, data: bytes) -> None:  # noqa: N802 Twisted's name
         """Keep up to one byte more than the limit, so that the application sees that there is more."""
-        assert self.content is not None and self.channel is not None
+        assert self.channel is not None
         limit = self.channel.factory.options.max_body_bytes
-        room = 0 if self.is_too_large else limit + 1 - self.content.tell()
-        self.content.write(data if len(data) <= room else data[:room])
+        room = 0 if self.is_too_large or self._is_answered else limit + 1 - self._arrived
+        kept = data if len(data) <= room else data[:room]
+        self._arrived += len(kept)
+        if self._inflow is not None:
+            self._inflow.put(kept)
+        elif self.content is not None:
+            self.content.write(kept)
         if len(data) >= room:
-            self.is_too_large = True
+            self.is_too_large = self.is_too_large or not self._is_answered
             self._discarded += len(data) - room
             if self._discarded > DISCARD_BYTES:
-                self.channel.refuse_endless_body()
+                self.channel.refuse_endless_body(is_answered=self._is_answered)
+
+    def begin_early(self, command: bytes, path: bytes, version: bytes) -> None:
+        """Start the application before the body of a form is here: a file is passed on and not held."""
+        content_type = self.requestHeaders.getRawHeaders(b"Content-Type", [b""])[0]
+        if not content_type.lower().startswith(b"multipart/form-data") or self.requestHeaders.hasHeader(b"Upgrade"):
+            return
+        assert self.channel is not None
+        self._inflow = Inflow(self.channel.pause_body, self.channel.resume_body)
+        self.content = None
+        self._name(command, path, version)
+        self.process()
+
+    def _name(self, command: bytes, path: bytes, version: bytes) -> None:
+        self.method, self.uri, self.clientproto = command, path, version
+        self.path, _, self.query_string = path.partition(b"?")
 
     def requestReceived(self, command: bytes, path: bytes, version: bytes) -> None:  # noqa: N802 Twisted's name
         """Start the application. Twisted parses query and forms here, with the e-mail package, for nobody."""
-        self.method, self.uri, self.clientproto = command, path, version
-        self.path, _, self.query_string = path.partition(b"?")
+        if self._inflow is not None:
+            self._inflow.end()
+            if self._is_answered:
+                self.finish()
+            return
+        self._name(command, path, version)
         if self.requestHeaders.hasHeader(b"Upgrade"):
             upgrade = self.requestHeaders.getRawHeaders(b"Upgrade")[0]
             if upgrade.lower() == b"websocket":
@@ -110,7 +139,7 @@ class Request(RunsApplication, WebRequest):
 
     def process(self) -> None:
         """Make the scope and run the application."""
-        assert self.content is not None and self.channel is not None
+        assert self.channel is not None
         headers = []
         for name, values in self.requestHeaders.getAllRawHeaders():
             if b"_" in name:  # CVE-2015-0219: WSGI-style names cannot tell it from "-"
@@ -140,14 +169,17 @@ class Request(RunsApplication, WebRequest):
             "client": self.channel.client_addr,
             "server": self.channel.server_addr,
         }
-        self._unread, self.content = self.content.getvalue(), None
+        if self.content is not None:
+            self._unread, self.content = self.content.getvalue(), None
         self.run_application(scope, self.receive, self.send)
 
     async def receive(self) -> Message:
-        """Return the whole body as one message, then wait for the end of the request."""
+        """Return the whole body as one message, a form's piece by piece, then wait for the end of the request."""
         if self._unread is not None:
             body, self._unread = self._unread, None
             return {"type": "http.request", "body": body, "more_body": self.is_too_large}
+        if self._inflow is not None and not self._is_taken:
+            return await self._receive_piece(self._inflow)
         if self.is_too_large and self._start is None:
             # An application that asks for more has no limit of its own, and must not take a part for the whole.
             self.answer(413, "The request body is too large")
@@ -157,6 +189,15 @@ class Request(RunsApplication, WebRequest):
             await self._over.wait()
         return {"type": "http.disconnect"}
 
+    async def _receive_piece(self, inflow: Inflow) -> Message:
+        if self.is_too_large and inflow.is_empty and self._start is None:
+            self.answer(413, "The request body is too large")
+        piece = await inflow.take()
+        if piece is None:
+            return {"type": "http.disconnect"}
+        self._is_taken = inflow.is_whole and not self.is_too_large
+        return {"type": "http.request", "body": piece, "more_body": not self._is_taken}
+
     async def send(self, message: Message) -> None:
         """Write a part of the answer, once the client has taken what was written before.
 
@@ -165,7 +206,7 @@ class Request(RunsApplication, WebRequest):
         """
         if self.channel is not None and self.channel.room is not None:
             await self.channel.drained()
-        if self.channel is None:
+        if self.channel is None or self._is_answered:
             return  # complete, or the client left: the application learns it from receive()
         kind = message["type"]
         if kind == "http.response.body":
@@ -177,7 +218,7 @@ class Request(RunsApplication, WebRequest):
 
     def application_ended(self, *, is_failed: bool) -> None:
         """Complete or cut an answer that its application left unfinished."""
-        if self.channel is None:
+        if self.channel is None or self._is_answered:
             return
         if not self.startedWriting:
             if not is_failed:
@@ -257,20 +298,26 @@ class Request(RunsApplication, WebRequest):
 
     def finish(self) -> None:
         """End the answer: Twisted goes on with the connection, the application's receive() returns."""
-        TwistedRequest.finish(self)
-        self._unread = None  # an answer that needed no body: this object may live until the next garbage collection
-        self._tell_over()
+        if self._inflow is not None and not self._inflow.is_whole:
+            # The client sends on and reads its answer afterwards: the rest is thrown away as it comes.
+            self._is_answered = True
+        else:
+            TwistedRequest.finish(self)
+        self._let_go()
+
+    def _let_go(self) -> None:
+        """Forget a body that nobody took: this object may live until the next garbage collection."""
+        self._unread = None
+        if self._inflow is not None:
+            self._inflow.close()
+        if self._over is not None:
+            self._over.set()
 
     def connectionLost(self, reason: Failure) -> None:  # noqa: N802 Twisted's name
         """Tell the application at once that its client left, and give it a while to end."""
         TwistedRequest.connectionLost(self, reason)
-        self._unread = None
-        self._tell_over()
+        self._let_go()
         self.client_left()
-
-    def _tell_over(self) -> None:
-        if self._over is not None:
-            self._over.set()
 
     def __repr__(self) -> str:
         return f"<Request {self.method!r} {self.path!r}>"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -22,6 +22,8 @@ from routing.engine.format import Format, Route
 from routing.engine.formats import FORMATS
 from routing.engine.gateway import Gateway
 from routing.engine.pipeline import serve, settle
+from routing.engine.relay import AnswerCut
+from routing.engine.upload import Upload
 from tenants.engine.ids import new_id
 
 Scope = MutableMapping[str, Any]
@@ -32,7 +34,7 @@ Send = Callable[[Message], Awaitable[None]]
 logger = logging.getLogger("routex.gateway")
 
 #: Paths that belong to the gateway; everything else is the console's.
-PREFIXES = ("/v1/", "/v1beta/")
+PREFIXES = ("/v1/", "/v1beta/", "/v2/rerank", "/rerank")
 #: What a request that no answer reached is recorded as (nginx's convention).
 CLIENT_CLOSED_REQUEST = 499
 
@@ -79,9 +81,12 @@ class GatewayApp:
         except ClientGone:
             call.outcome, call.status = "gone", CLIENT_CLOSED_REQUEST
         except asyncio.CancelledError:
-            call.outcome, call.status = "gone", reply.status or CLIENT_CLOSED_REQUEST
             if not exchange.absorb_cancellation():
+                call.outcome, call.status = "gone", reply.status or CLIENT_CLOSED_REQUEST
                 raise
+            await self._end_early(call, exchange, reply)
+        except AnswerCut:
+            pass  # an answer that was not ended: the server cuts the connection, and nobody takes it for whole
         except Exception:
             logger.exception("request %s failed inside Routex", call.id)
             if reply.is_started:
@@ -96,6 +101,15 @@ class GatewayApp:
             if found is not None:
                 settle(call, self.gateway)
 
+    async def _end_early(self, call: Call, exchange: Exchange, reply: AsgiReply) -> None:
+        """End a request whose client left, or whose upload turned out to be wrong while it was already forwarded."""
+        if exchange.fault is None:
+            call.outcome, call.status = "gone", reply.status or CLIENT_CLOSED_REQUEST
+        elif not reply.is_started:
+            await _refuse(call, exchange.fault, reply)
+        else:
+            call.outcome, call.error = "failed", exchange.fault  # not ended: the server cuts the connection
+
     async def _dispatch(self, call: Call, method: str, path: str, exchange: Exchange, reply: AsgiReply) -> None:
         if self.gateway.is_draining:
             raise Unavailable("This server is restarting.", code="shutting_down", retry_after_s=2)
@@ -104,7 +118,7 @@ class GatewayApp:
         elif method != "POST":
             raise MethodNotAllowed(f"{path} takes POST, not {method}.")
         else:
-            await serve(call, self.gateway, exchange.read_body, reply)
+            await serve(call, self.gateway, exchange, reply)
 
     def _by_pattern(self, path: str) -> tuple[Format, Route] | None:
         for known in self._formats:
@@ -170,9 +184,11 @@ class Exchange:
         self._limit = gateway.max_body_bytes
         self._receive = receive
         self._task = asyncio.current_task()
-        self._watch: asyncio.Future[Message] | None = None
-        self._has_left = False
+        self._beside: asyncio.Future[Any] | None = None
+        self._is_cancelled = False
         self._is_over = False
+        #: Why the upload that goes on beside the request cannot be used.
+        self.fault: GatewayError | None = None
 
     async def read_body(self) -> bytes:
         """Return the whole body, then watch for the client's leaving, which cancels the request.
@@ -182,10 +198,42 @@ class Exchange:
             RequestTimedOut: the client stopped sending in the middle.
             ClientGone: the client left while sending.
         """
+        parts = [part async for part in self._parts()]
+        self._beside = asyncio.ensure_future(self._receive())
+        self._beside.add_done_callback(self._ended)
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    def open_upload(self) -> Upload:
+        """Return the body as a form that arrives beside the request; should it fail, it cancels the request.
+
+        Raises:
+            BadRequest: the content type is that of another body.
+        """
+        declared = self._call.headers.get(b"content-length", b"")
+        upload = Upload(self._call.headers.get(b"content-type", b""), int(declared) if declared.isdigit() else None)
+        self._beside = asyncio.ensure_future(self._fill(upload))
+        self._beside.add_done_callback(self._ended)
+        return upload
+
+    async def _fill(self, upload: Upload) -> None:
+        """Take the form in, then watch for the client's leaving."""
+        try:
+            async for part in self._parts():
+                await upload.take(part)
+            upload.end()
+            await self._receive()
+        except GatewayError as error:
+            self.fault = error
+        except ClientGone:
+            pass
+        except OSError as error:
+            logger.error("an upload cannot be kept: %s", error)
+            self.fault = Unavailable("There is no room to keep this upload. Try again later.", code="no_room")
+
+    async def _parts(self) -> AsyncIterator[bytes]:
         declared = self._call.headers.get(b"content-length", b"")
         if declared.isdigit() and int(declared) > self._limit:
             raise self._too_large(int(declared))
-        parts: list[bytes] = []
         size = 0
         while True:
             try:
@@ -201,33 +249,32 @@ class Exchange:
             size += len(part)
             if size > self._limit:
                 raise self._too_large(size)
-            parts.append(part)
+            yield part
             if not message.get("more_body", False):
-                break
-        self._watch = asyncio.ensure_future(self._receive())
-        self._watch.add_done_callback(self._left)
-        return parts[0] if len(parts) == 1 else b"".join(parts)
+                return
 
     def _too_large(self, size: int) -> RequestTooLarge:
         mb = 1024 * 1024
         return RequestTooLarge(f"Body is {size / mb:.1f} MB or more; the limit is {self._limit / mb:.0f} MB.")
 
-    def _left(self, watch: asyncio.Future[Message]) -> None:
-        if not self._is_over and not watch.cancelled() and self._task is not None:
-            self._has_left = True
+    def _ended(self, beside: asyncio.Future[Any]) -> None:
+        if not self._is_over and not beside.cancelled() and self._task is not None:
+            self._is_cancelled = True
             self._task.cancel()
 
     def absorb_cancellation(self) -> bool:
-        """Whether the cancellation was ours (the client left), in which case it ends here."""
-        if self._has_left and self._task is not None:
+        """Whether the cancellation was ours (see `open_upload` and `read_body`), in which case it ends here."""
+        if self._is_cancelled and self._task is not None:
             self._task.uncancel()
-        return self._has_left
+        return self._is_cancelled
 
     def stop(self) -> None:
-        """Stop watching."""
+        """Take nothing more in, and forget what was."""
         self._is_over = True
-        if self._watch is not None:
-            self._watch.cancel()
+        if self._beside is not None:
+            self._beside.cancel()
+        if self._call.upload is not None:
+            self._call.upload.close()
 
 
 async def _refuse(call: Call, error: GatewayError, reply: AsgiReply) -> None:

@@ -11,6 +11,7 @@ from routing.engine.errors import GatewayError
 from routing.engine.format import Asked, Format, Route
 from routing.engine.messages import ChatRequest
 from routing.engine.snapshot import Candidate, Snapshot
+from routing.engine.upload import Upload
 from tenants.engine.principal import Principal
 
 
@@ -30,6 +31,8 @@ class Call:
     began_s: float = field(default_factory=time.perf_counter)
     started_us: int = field(default_factory=lambda: time.time_ns() // 1000)
     body: bytes = b""
+    #: The body of a request that is a form; `body` is empty then.
+    upload: Upload | None = None
     principal: Principal | None = None
     snapshot: Snapshot | None = None
     asked: Asked | None = None
@@ -103,7 +106,7 @@ class Call:
             connect_ms=self.connect_ms,
             first_token_ms=self.first_token_ms,
             total_ms=total_ms,
-            request_bytes=len(self.body),
+            request_bytes=len(self.body) if self.upload is None else self.upload.size,
             response_bytes=self.response_bytes,
             client_address=self.client_address,
             user_agent=self.header(b"user-agent")[:200],

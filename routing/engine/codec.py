@@ -171,10 +171,25 @@ class UpstreamCodec(ABC):
     refuses: ClassVar[frozenset[str]] = frozenset()
     #: Kinds of media that the format can carry; others are refused.
     media: ClassVar[frozenset[str]] = frozenset({"image", "document"})
+    #: Members of a body that mean the same here whatever format the client speaks: they stay in `native`.
+    takes: ClassVar[frozenset[str]] = frozenset()
+    #: The format that this one is another host's envelope of: its native parts, tools and members are kept.
+    issuer: ClassVar[str] = ""
+
+    #: The operation that counts a conversation's tokens; "" where the format has none.
+    count_operation: ClassVar[str] = ""
 
     @abstractmethod
     def operation(self, is_stream: bool) -> str:
         """Return the operation that answers a conversation (`gemini:streamGenerateContent`)."""
+
+    def encode_count_request(self, exchange: Exchange) -> Written:
+        """Return the request that counts the exchange's tokens; raises BadRequest as `encode_request` does."""
+        raise NotImplementedError(self.name)
+
+    def decode_count(self, body: bytes) -> int:
+        """Return the tokens that an upstream counted; raises ValueError where the body does not say."""
+        raise NotImplementedError(self.name)
 
     @abstractmethod
     def encode_request(self, exchange: Exchange) -> Written:
@@ -222,10 +237,7 @@ class ClientCodec(ABC):
                 (`param` is its path, such as `messages[2].content`).
         """
 
-    #: The operation that asks how many tokens a request has; "" where the format has none.
-    count_operation: ClassVar[str] = ""
-
-    def decode_count(self, body: bytes, *, model: str = "") -> ChatRequest:
+    def decode_count_request(self, body: bytes, *, model: str = "") -> ChatRequest:
         """Return the conversation whose tokens are to be counted; raises BadRequest as `decode_request` does."""
         return self.decode_request(body, model=model)
 

@@ -9,6 +9,7 @@ from routing.engine.call import Call
 from routing.engine.errors import BadRequest, GatewayError
 from routing.engine.formats import client_codec
 from routing.engine.gateway import Gateway
+from routing.engine.operations import counting
 from routing.engine.relay import Header, Reply, answer_headers, relay
 from routing.engine.snapshot import Candidate
 from routing.engine.tokens import Vocabulary, count_request
@@ -20,11 +21,13 @@ async def serve_count(call: Call, gateway: Gateway, groups: list[list[Candidate]
     Raises:
         BadRequest: the body is no request of its format.
     """
-    counting = [each for each in groups[0] if each.channel.operation((call.route.operation,))]
-    if counting:
+    operations = tuple(dict.fromkeys((call.route.operation, *counting())))
+    able = [each for each in groups[0] if each.operation(operations)]
+    if able:
         assert call.snapshot is not None and call.asked is not None
+        call.operations = operations
         try:
-            answer = await Attempt(call, gateway, call.snapshot, call.asked).run([counting])
+            answer = await Attempt(call, gateway, call.snapshot, call.asked).run([able])
         except BadRequest:
             raise
         except GatewayError as error:
@@ -41,7 +44,7 @@ async def _estimate(call: Call, groups: Iterable[list[Candidate]], reply: Reply)
     codec = client_codec(call.format.name)
     assert codec is not None and call.asked is not None
     candidate = next(each for group in groups for each in group)
-    request = codec.decode_count(call.body, model=call.asked.model)
+    request = codec.decode_count_request(call.body, model=call.asked.model)
     tokens = count_request(request, vocabulary_of(candidate))
     body = codec.encode_count(tokens)
     call.served_by, call.warnings = candidate, ("emulated:count_tokens",)

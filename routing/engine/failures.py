@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import re
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
 
 from routing.engine.errors import (
     BadRequest,
@@ -15,6 +20,7 @@ from routing.engine.errors import (
     UpstreamFailed,
     UpstreamTimedOut,
 )
+from routing.engine.wirejson import count_of, decode, object_of, text_of
 
 _URL = re.compile(r"https?://[^\s\"'<>)\]]+")
 _SECRET = re.compile(r"\b(?:sk|pk|rk|key|rtx|rtxm|AIza|ya29|Bearer|AKIA|ASIA)[-_ .][\w.+/=-]{6,}|\bAIza[\w-]{10,}")
@@ -22,10 +28,18 @@ _MARKUP = re.compile(r"<\s*(?:!doctype|html|head|body|title)\b", re.IGNORECASE)
 MAX_MESSAGE_CHARS = 1000
 
 #: Words that say the prompt does not fit the model, in any upstream's code or text.
-_TOO_LONG = ("context_length", "context length", "prompt is too long", "maximum context", "too many tokens")
+_TOO_LONG = (
+    "context_length",
+    "context length",
+    "prompt is too long",
+    "input is too long",
+    "maximum context",
+    "too many tokens",
+)
 _CLASSES: dict[int, type[GatewayError]] = {
     404: ModelNotFound,
     413: RequestTooLarge,
+    424: UpstreamFailed,
     429: RateLimited,
     402: QuotaUsedUp,
     503: Overloaded,
@@ -69,3 +83,40 @@ def error_of(status: int, message: str, code: str = "") -> GatewayError:
     if 400 <= status < 500 and status != 408:
         return BadRequest(text, status=status, code=code or "upstream_refused")
     return UpstreamFailed(text)
+
+
+def said_in(body: bytes) -> tuple[str, str, int]:
+    """Return message, code and status of an error body whose format nobody promises; "" and 0 for what is not there.
+
+    Knows `{"message": …}`, `{"error": "…"}` and `{"error": {"message", "code" or "type", "status"}}`. Never raises.
+    """
+    try:
+        said = object_of(decode(_ANY, body))
+    except (ValueError, RecursionError):
+        return "", "", 0
+    plain = said.get("error")
+    inner = object_of(plain)
+    message = text_of(plain) or _first_text(inner, *_MESSAGES) or _first_text(said, *_MESSAGES)
+    code = _first_text(inner, "code", "type") or _first_text(said, "code", "type", "__type").rpartition("#")[2]
+    status = next(filter(None, map(count_of, (inner.get("status"), said.get("status_code"), said.get("status")))), 0)
+    return message, code, status if 400 <= status < 600 else 0
+
+
+def asked_wait_s(headers: Mapping[bytes, bytes]) -> float | None:
+    """Return the seconds of `retry-after-ms` or of a numeric `retry-after` (RFC 9110 §10.2.3), None without one."""
+    for name, divisor in ((b"retry-after-ms", 1000.0), (b"retry-after", 1.0)):
+        try:
+            wait_s = float(headers.get(name, b"")) / divisor
+        except ValueError:
+            continue
+        if math.isfinite(wait_s) and wait_s >= 0:
+            return wait_s
+    return None
+
+
+def _first_text(said: dict[str, Any], *names: str) -> str:
+    return next((said[name] for name in names if isinstance(said.get(name), str) and said[name]), "")
+
+
+_ANY = msgspec.json.Decoder()
+_MESSAGES = ("message", "Message", "detail", "errorMessage")

@@ -7,7 +7,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from operator import is_
-from typing import ClassVar, TypeVar
+from types import MappingProxyType
+from typing import ClassVar, Literal, TypeVar
 
 import msgspec
 
@@ -18,6 +19,10 @@ from routing.engine.sse import EventSplitter, parse_event
 from routing.engine.wirejson import decode, is_json
 
 T = TypeVar("T")
+NO_QUERY: Mapping[str, str] = MappingProxyType({})
+
+#: How an answer is read: `events` one by one, `whole` and checked, or as `bytes` of any kind that pass as they come.
+Reading = Literal["events", "whole", "bytes"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,6 +182,8 @@ class Format(ABC):
     request_id_header: ClassVar[bytes] = b"x-request-id"
     #: Clients may send their key as `?key=`.
     takes_key_in_query: ClassVar[bool] = False
+    #: Requests are forms, which are forwarded as they arrive (`Upload`); `read_request` never sees them.
+    takes_form: ClassVar[bool] = False
 
     def speaks(self, headers: Mapping[bytes, bytes], path: str) -> bool:
         """Whether the headers (lower case) show a client of this format, where the path alone does not say."""
@@ -211,6 +218,18 @@ class Format(ABC):
         Raises:
             ValueError: the body is not what the format promises (not JSON, or an error inside a 200).
         """
+
+    def accept(self, asked: Asked) -> str:
+        """Return the types of answers that an upstream is asked for."""
+        return "text/event-stream" if asked.is_stream else "application/json"
+
+    def reads_as(self, asked: Asked, content_type: bytes) -> Reading:
+        """Return how an answer of that type is read."""
+        return "events" if asked.is_stream else "whole"
+
+    def mend_answer(self, asked: Asked, body: bytes) -> bytes:
+        """Return a whole answer as this client can read it: the very same object, unless the upstream fell short."""
+        return body
 
     def stream_type(self, asked: Asked) -> bytes:
         """Return the content type of a stream that answers this request."""
@@ -249,8 +268,13 @@ class Format(ABC):
     def error_body(self, error: GatewayError, request_id: str) -> tuple[int, bytes]:
         """Return the status and body of an error in this format's words."""
 
-    def model_list(self, models: Sequence[str], created_s: int) -> bytes:
-        """Return the body of this format's model listing; formats without one raise NotImplementedError."""
+    def model_list(self, models: Sequence[str], created_s: int, query: Mapping[str, str] = NO_QUERY) -> bytes:
+        """Return the body of this format's model listing, or of the page that the query asks for.
+
+        Raises:
+            BadRequest: the query asks for no page.
+            NotImplementedError: the format has no listing.
+        """
         raise NotImplementedError(self.name)
 
     def model_card(self, model: str, created_s: int) -> bytes:

@@ -12,6 +12,7 @@ from routing.engine.format import Format
 from routing.engine.formats import DEFAULT, FORMATS
 from routing.engine.gateway import Gateway
 from routing.engine.pipeline import admit, authenticate
+from routing.engine.resolution import is_served
 
 _PATHS = ("/v1/models", "/v1beta/models")
 
@@ -43,12 +44,12 @@ async def answer(call: Call, gateway: Gateway, path: str) -> bytes:
     call.principal = authenticate(call, gateway)
     await admit(call, gateway)
     assert call.snapshot is not None
-    served = [name for name in call.snapshot.models if call.principal.may_use_model(name)]
     created_s = call.snapshot.created_s
     prefix = next(known for known in reversed(_PATHS) if path.startswith(known))
     asked = unquote(path[len(prefix) :].strip("/"))
     if not asked:
-        return call.format.model_list(served, created_s)
-    if asked not in served:
+        served = [name for name in call.snapshot.models if is_served(call.snapshot, call.principal, name)]
+        return call.format.model_list(served, created_s, call.query)
+    if not is_served(call.snapshot, call.principal, asked):
         raise ModelNotFound(f"Model `{asked}` is not served here. List: GET /v1/models.", param="model")
     return call.format.model_card(asked, created_s)

@@ -10,7 +10,7 @@ import msgspec
 
 from analytics.engine.record import Usage
 from routing.engine.errors import GatewayError, Kind
-from routing.engine.format import Answer, Format
+from routing.engine.format import NO_QUERY, Answer, Format
 
 _encode = msgspec.json.Encoder().encode
 
@@ -122,7 +122,7 @@ def usage_of(members: Any, input_includes_cache: bool = True) -> Usage | None:
     try:
         usage = msgspec.convert(members, _Usage)
     except msgspec.ValidationError:
-        usage = msgspec.convert({name: _readable(value) for name, value in members.items()}, _Usage)
+        usage = msgspec.convert({name: _readable(name, value) for name, value in members.items()}, _Usage)
     return _told(usage, input_includes_cache)
 
 
@@ -161,10 +161,10 @@ def _count(tokens: int | None) -> int:
     return max(tokens or 0, 0)
 
 
-def _readable(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: count for key, count in value.items() if _is_count(count)}
-    return value if _is_count(value) else None
+def _readable(name: str, value: Any) -> Any:
+    if not name.endswith("_details"):
+        return value if _is_count(value) else None
+    return {key: count for key, count in value.items() if _is_count(count)} if isinstance(value, dict) else None
 
 
 def _is_count(value: Any) -> bool:
@@ -240,8 +240,8 @@ class OpenAIShaped(Format):
         status = 503 if error.status == 529 else error.status
         return status, _encode({"error": error_object(error, request_id)})
 
-    def model_list(self, models: Sequence[str], created_s: int) -> bytes:
-        """Return `{"object": "list", "data": […]}`."""
+    def model_list(self, models: Sequence[str], created_s: int, query: Mapping[str, str] = NO_QUERY) -> bytes:
+        """Return `{"object": "list", "data": […]}`; there are no pages."""
         return _encode({"object": "list", "data": [_card(model, created_s) for model in models]})
 
     def model_card(self, model: str, created_s: int) -> bytes:

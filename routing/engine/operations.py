@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import cache
 
+from channels_app.engine.operations import alternatives
 from routing.engine.formats import CODECS, client_codec
 
 
@@ -15,16 +16,21 @@ def is_conversation(operation: str) -> bool:
 
 
 @cache
+def counting() -> tuple[str, ...]:
+    """Return the operations that count a conversation's tokens, of every format that has one."""
+    return tuple(CODECS[name].count_operation for name in CODECS if CODECS[name].count_operation)
+
+
+@cache
 def is_count(operation: str) -> bool:
     """Whether an operation asks how many tokens a conversation has."""
-    codec = client_codec(operation.partition(":")[0])
-    return codec is not None and operation == codec.count_operation
+    return bool(operation) and operation in counting()
 
 
 @cache
 def answering(operation: str, is_stream: bool) -> tuple[str, ...]:
     """Return the operations that can answer an operation, its own first."""
     if not is_conversation(operation) and not is_count(operation):
-        return (operation,)
+        return alternatives(operation)
     others = (CODECS[name].operation(is_stream) for name in CODECS)
     return tuple(dict.fromkeys((operation, *others)))

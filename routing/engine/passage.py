@@ -8,18 +8,21 @@ from collections.abc import Mapping
 import msgspec
 from msgspec.structs import replace
 
-from channels_app.engine.provider import Headers
+from channels_app.engine.provider import ByteSource, Headers
 from routing.engine.answers import Collector
 from routing.engine.call import Call
 from routing.engine.codec import Exchange, Target, Written
+from routing.engine.conversion import Conversion, convert, said_in
 from routing.engine.errors import BadRequest, GatewayError
-from routing.engine.format import Answer, StreamReader
+from routing.engine.failures import error_of
+from routing.engine.format import Answer, Reading, StreamReader
 from routing.engine.formats import CODECS, client_codec
 from routing.engine.gateway import Gateway
 from routing.engine.losses import Losses
 from routing.engine.media import inlined
 from routing.engine.memory import Noting, StateMemory
 from routing.engine.messages import ChatAnswer, ChatRequest
+from routing.engine.operations import is_count
 from routing.engine.provenance import may_hold_wrapper
 from routing.engine.snapshot import Candidate
 from routing.engine.transformer import Chain
@@ -54,9 +57,10 @@ class Passage(ABC):
     def headers(self) -> Headers:
         """Return the headers for the upstream, all but the credential's."""
         call, provider = self.call, self.candidate.channel.provider
+        assert call.asked is not None
         headers: dict[str, str] = {
             "content-type": call.header(b"content-type") or "application/json",
-            "accept": "text/event-stream" if call.asked and call.asked.is_stream else "application/json",
+            "accept": call.format.accept(call.asked),
             **provider.default_headers,
         }
         for name in provider.forwarded_headers:
@@ -64,6 +68,14 @@ class Passage(ABC):
             if value is not None:
                 headers[name] = value.decode("latin-1")
         return list(headers.items())
+
+    async def source(self) -> ByteSource | None:
+        """Return the body where it is not in memory."""
+        return None
+
+    def reads_as(self, content_type: bytes) -> Reading:
+        """Return how an answer of that type is read."""
+        return "events" if self.call.asked is not None and self.call.asked.is_stream else "whole"
 
     @abstractmethod
     def read_whole(self, body: bytes) -> tuple[bytes, Answer]:
@@ -86,13 +98,27 @@ class PassThrough(Passage):
     """The upstream speaks the client's format and invented it: bytes pass unread but for the model's name."""
 
     def body(self) -> bytes:
-        """Return the client's bytes."""
+        """Return the client's bytes; none of a form, which is still arriving."""
         assert self.call.asked is not None
+        if self.call.upload is not None:
+            return b""
         return self.call.format.write_request(self.call.body, self.call.asked, self.candidate.upstream_model)
 
     def read_whole(self, body: bytes) -> tuple[bytes, Answer]:
-        """Return the very bytes."""
-        return body, self.call.format.read_answer(self.call.route.operation, body)
+        """Return the very bytes, but for what the format itself mends."""
+        assert self.call.asked is not None
+        facts = self.call.format.read_answer(self.call.route.operation, body)
+        return self.call.format.mend_answer(self.call.asked, body), facts
+
+    async def source(self) -> ByteSource | None:
+        """Return the form as it arrives."""
+        upload = self.call.upload
+        return None if upload is None else await upload.source(self.candidate.upstream_model)
+
+    def reads_as(self, content_type: bytes) -> Reading:
+        """Return what the format says of answers of that type."""
+        assert self.call.asked is not None
+        return self.call.format.reads_as(self.call.asked, content_type)
 
     def reader(self) -> StreamReader:
         """Return the format's own follower of passing streams."""
@@ -130,6 +156,8 @@ class Translated(Passage):
         can = target.capabilities
         if can.cache_key and not request.cache_key and call.session_id:
             request = replace(request, cache_key=call.session_id[:64])
+        if "betas" in CODECS[self.format].takes and (betas := _betas(call)):
+            request = replace(request, native={**request.native, "betas": betas})
         exchange = Exchange(request, target, call.id, Losses(codec.spelling), Losses(codec.spelling))
         if call.asked is not None:
             exchange.wants_sse = call.asked.wants_sse
@@ -211,6 +239,60 @@ class Translated(Passage):
         return self.translation.failure(status, body, headers)
 
 
+class Counted(Translated):
+    """The upstream counts the tokens of a conversation that came in another format."""
+
+    def _write(self) -> Written:
+        return self.translation.write_count()
+
+    def read_whole(self, body: bytes) -> tuple[bytes, Answer]:
+        """Return the count in the client's format."""
+        return self.translation.client.encode_count(self.translation.upstream.decode_count(body)), Answer()
+
+
+def _betas(call: Call) -> list[str]:
+    """Return the beta features that a client's headers name."""
+    said = [value.decode("latin-1") for name, value in call.headers.items() if name.endswith(b"-beta")]
+    return [beta.strip() for each in said for beta in each.split(",") if beta.strip()]
+
+
+class Converted(Passage):
+    """No conversation, but asked of an upstream that spells it otherwise: embeddings, an order of documents."""
+
+    def __init__(self, call: Call, candidate: Candidate, operation: str, conversion: Conversion) -> None:
+        super().__init__(call, candidate, operation)
+        self._conversion = conversion
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """Return what the upstream has no place for."""
+        return self._conversion.losses.codes
+
+    def body(self) -> bytes:
+        """Return the request as the upstream spells it."""
+        return self._conversion.body
+
+    def headers(self) -> Headers:
+        """Return the provider's headers; the body is JSON whatever the client sent."""
+        return [*((n, v) for n, v in super().headers() if n != "content-type"), ("content-type", "application/json")]
+
+    def reads_as(self, content_type: bytes) -> Reading:
+        """Return that it comes whole."""
+        return "whole"
+
+    def read_whole(self, body: bytes) -> tuple[bytes, Answer]:
+        """Return the answer as the client spells it."""
+        return self._conversion.read(body)
+
+    def reader(self) -> StreamReader:
+        """Such answers do not come as streams."""
+        raise NotImplementedError(self.operation)
+
+    def refusal(self, status: int, body: bytes, headers: Mapping[bytes, bytes]) -> GatewayError | None:
+        """Return what the upstream says, for the client's own words."""
+        return error_of(status, *said_in(body))
+
+
 def conversation(call: Call) -> ChatRequest:
     """Return the call's request in canonical form, decoded once for all candidates.
 
@@ -220,7 +302,10 @@ def conversation(call: Call) -> ChatRequest:
     if call.conversation is None:
         codec, asked = client_codec(call.format.name), call.asked
         assert codec is not None and asked is not None
-        call.conversation = codec.decode_request(call.body, model=asked.model, is_stream=asked.is_stream)
+        if is_count(call.route.operation):
+            call.conversation = codec.decode_count_request(call.body, model=asked.model)
+        else:
+            call.conversation = codec.decode_request(call.body, model=asked.model, is_stream=asked.is_stream)
     return call.conversation
 
 
@@ -230,9 +315,11 @@ async def passage_to(call: Call, candidate: Candidate, gateway: Gateway) -> Pass
     Raises:
         BadRequest: the request cannot be carried there without changing its meaning.
     """
-    operation = candidate.channel.operation(call.operations)
-    if not call.is_conversation:
+    operation = candidate.operation(call.operations)
+    if not call.is_conversation and operation == call.route.operation:
         return PassThrough(call, candidate, operation)
+    if not call.is_conversation and not is_count(operation):
+        return Converted(call, candidate, operation, convert(call, operation, candidate.upstream_model))
     is_genuine = operation == call.route.operation and candidate.channel.provider.is_genuine
     # A wrapper of ours means nothing to its reader: the inventor of the format would refuse it as forged.
     if is_genuine and not candidate.channel.spec.transformers and not may_hold_wrapper(call.body):
@@ -240,7 +327,8 @@ async def passage_to(call: Call, candidate: Candidate, gateway: Gateway) -> Pass
     target = target_of(candidate, operation)
     chain = chain_of(candidate.channel.spec.transformers, candidate.upstream_model)
     request = await inlined(conversation(call), target.capabilities, gateway.upstreams)
-    return Translated(call, candidate, operation, request, target, gateway.memory, chain)
+    way = Counted if is_count(operation) else Translated
+    return way(call, candidate, operation, request, target, gateway.memory, chain)
 
 
 def target_of(candidate: Candidate, operation: str) -> Target:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
+from typing import Protocol
 
 from routing.engine.attempts import Attempt
 from routing.engine.call import Call
 from routing.engine.compression import decompressed, is_plain
 from routing.engine.counting import serve_count
 from routing.engine.errors import Forbidden, Unauthenticated, Unavailable
+from routing.engine.format import Asked
 from routing.engine.gateway import Gateway
 from routing.engine.operations import answering, is_conversation, is_count
 from routing.engine.relay import Reply, relay
@@ -18,21 +19,28 @@ from routing.engine.resolution import resolve
 from routing.engine.sending import Committed
 from routing.engine.session import session_id
 from routing.engine.snapshot import Candidate
+from routing.engine.upload import Upload
 from tenants.engine import keys
 from tenants.engine.principal import Principal
 
-ReadBody = Callable[[], Awaitable[bytes]]
+
+class Incoming(Protocol):
+    """The request's body."""
+
+    async def read_body(self) -> bytes:
+        """Return all of it."""
+        ...
+
+    def open_upload(self) -> Upload:
+        """Begin to receive it as a form; should that fail, the request is cancelled and told why."""
+        ...
 
 
-async def serve(call: Call, gateway: Gateway, read_body: ReadBody, reply: Reply) -> None:
+async def serve(call: Call, gateway: Gateway, incoming: Incoming, reply: Reply) -> None:
     """Answer one request; raises GatewayError for whatever must be refused."""
     call.principal = authenticate(call, gateway)
     await admit(call, gateway)
-    call.body = await read_body()
-    encoding = call.headers.get(b"content-encoding", b"")
-    if not is_plain(encoding):
-        call.body = decompressed(call.body, encoding, gateway.max_body_bytes)
-    parse(call)
+    await parse(call, incoming, gateway.max_body_bytes)
     groups = route(call)
     call.queue_ms = call.elapsed_ms()
     if is_count(call.route.operation):
@@ -123,9 +131,17 @@ async def admit(call: Call, gateway: Gateway) -> None:
     call.snapshot = snapshot
 
 
-def parse(call: Call) -> None:
-    """Read what routing needs from the body; the rest stays bytes."""
-    call.asked = call.format.read_request(call.route, call.query, call.body)
+async def parse(call: Call, incoming: Incoming, max_body_bytes: int) -> None:
+    """Take the body in and read what routing needs of it; the rest stays bytes, and a form goes on arriving."""
+    if call.format.takes_form:
+        call.upload = incoming.open_upload()
+        call.asked = Asked(await call.upload.model())
+    else:
+        call.body = await incoming.read_body()
+        encoding = call.headers.get(b"content-encoding", b"")
+        if not is_plain(encoding):
+            call.body = decompressed(call.body, encoding, max_body_bytes)
+        call.asked = call.format.read_request(call.route, call.query, call.body)
     call.session_id = session_id(call.headers, call.asked.session_hint)
     call.operations = answering(call.route.operation, call.asked.is_stream)
     call.is_conversation = is_conversation(call.route.operation)

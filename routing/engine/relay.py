@@ -46,6 +46,10 @@ async def relay(call: Call, answer: Committed, reply: Reply, gateway: Gateway) -
         await answer.response.close()
 
 
+class AnswerCut(Exception):
+    """An answer that has no words for an error broke off: its connection must be cut, so that nobody takes it whole."""
+
+
 async def _relay_whole(call: Call, answer: Committed, reply: Reply) -> None:
     call.usage, call.reported_model = answer.facts.usage, answer.facts.model
     call.first_token_ms = call.elapsed_ms()
@@ -55,10 +59,17 @@ async def _relay_whole(call: Call, answer: Committed, reply: Reply) -> None:
         await reply.start(200, headers)
         await reply.end(answer.held[0])
         return
+    if length := answer.response.header(b"content-length"):
+        headers.append((b"content-length", length))
     await reply.start(200, headers)
     await reply.write(answer.held[0])
-    async for chunk in answer.rest:
-        await reply.write(chunk)
+    try:
+        async for chunk in answer.rest:
+            await reply.write(chunk)
+    except UpstreamError as fault:
+        slug = answer.candidate.channel.spec.slug
+        call.outcome, call.error = "cut", UpstreamFailed(f"Channel `{slug}` broke off its answer: {fault}.")
+        raise AnswerCut from fault
     await reply.end()
 
 

@@ -35,6 +35,21 @@ def resolve(
     return found, [_permitted(snapshot, principal, operations, name, "") for name in fallbacks]
 
 
+def is_served(snapshot: Snapshot, principal: Principal, asked: str) -> bool:
+    """Whether the key may ask for this name, and an enabled channel that it may use serves what it stands for."""
+    model, channel_slug = _look_up(snapshot, asked)
+    return (
+        principal.may_use_model(asked)
+        and principal.may_use_model(model)
+        and any(
+            candidate.channel.spec.is_enabled
+            and channel_slug in {"", candidate.channel.spec.slug}
+            and principal.may_use_channel(candidate.channel.spec.slug)
+            for candidate in snapshot.candidates(model)
+        )
+    )
+
+
 def _look_up(snapshot: Snapshot, asked: str) -> tuple[str, str]:
     """Return the public model and the channel's slug, "" where the name does not say one."""
     if snapshot.candidates(asked):
@@ -59,14 +74,18 @@ def _permitted(
 ) -> list[Candidate]:
     if not principal.may_use_model(model):
         return []
-    return [
+    found = [
         candidate
         for candidate in snapshot.candidates(model)
         if candidate.channel.spec.is_enabled
         and (not channel_slug or candidate.channel.spec.slug == channel_slug)
-        and candidate.channel.operation(operations)
+        and candidate.operation(operations)
         and principal.may_use_channel(candidate.channel.spec.slug)
     ]
+    if not any(candidate.operation(operations) == operations[0] for candidate in found):
+        return found
+    # A glob promises little: where a channel speaks the client's format, others are asked in theirs only by name.
+    return [c for c in found if c.operation(operations) == operations[0] or c.is_named]
 
 
 def _why_none(
@@ -85,7 +104,7 @@ def _why_none(
         )
     serving = [c for c in snapshot.candidates(model) if not channel_slug or c.channel.spec.slug == channel_slug]
     permitted = [c for c in serving if principal.may_use_channel(c.channel.spec.slug)]
-    speaking = [c for c in permitted if c.channel.operation(operations)]
+    speaking = [c for c in permitted if c.operation(operations)]
     if speaking:
         names = ", ".join(sorted(c.channel.spec.slug for c in speaking))
         return NoChannel(

@@ -59,39 +59,43 @@ async def send(passage: Passage, credential: Credential, snapshot: Snapshot, gat
         UpstreamError: none came, or one that must not be delivered.
     """
     call = passage.call
-    assert call.asked is not None
     provider = passage.candidate.channel.provider
-    response = await provider.send(_request(passage, credential, snapshot), gateway.upstreams)
+    request = await provider.sign(await _request(passage, snapshot), credential.secret, gateway.upstreams)
+    response = await provider.send(request, gateway.upstreams)
     try:
         if not is_plain(encoding := response.header(b"content-encoding")):
             response.chunks = unpacked(response.chunks, encoding)
+            response.headers = [each for each in response.headers if each[0].lower() != b"content-length"]
         if response.status >= 300:
             raise await _status(passage, response)
         call.connect_ms = response.connect_ms
-        if call.asked.is_stream:
+        content_type = response.header(b"content-type").lower()
+        reading = passage.reads_as(content_type)
+        if reading == "events":
             return await _hold_prologue(passage, response, gateway)
+        if reading == "bytes":
+            return await _first_bytes(passage, response, content_type)
         return await _read_whole(passage, response)
     except BaseException:
         await response.close()
         raise
 
 
-def _request(passage: Passage, credential: Credential, snapshot: Snapshot) -> UpstreamRequest:
+async def _request(passage: Passage, snapshot: Snapshot) -> UpstreamRequest:
     call, channel = passage.call, passage.candidate.channel
     model = passage.candidate.upstream_model
     assert call.asked is not None
-    headers = dict(passage.headers())
-    headers |= channel.provider.auth_headers(credential.secret)
     return UpstreamRequest(
         operation=passage.operation,
         model=model,
         is_stream=call.asked.is_stream,
         method="POST",
         url=channel.provider.url(channel.spec.base_url or channel.provider.base_url, passage.operation, model),
-        headers=list(headers.items()),
+        headers=passage.headers(),
         body=passage.body(),
         timeouts=channel.timeouts,
         private_networks=snapshot.private_networks,
+        source=await passage.source(),
     )
 
 
@@ -118,6 +122,16 @@ async def _read_whole(passage: Passage, response: UpstreamResponse) -> Committed
         raise UpstreamBroken(f"the answer is not what the format promises: {error}") from error
     await response.close()
     return Committed(passage, response, [told], facts=facts)
+
+
+async def _first_bytes(passage: Passage, response: UpstreamResponse, content_type: bytes) -> Committed:
+    """Read until something has come of an answer that cannot be checked: sound, or plain text."""
+    if content_type.startswith(b"text/html"):
+        raise UpstreamBroken("it answered with a web page")
+    first = await anext(response.chunks, b"")
+    if not first and not content_type.startswith(b"text/"):
+        raise UpstreamBroken("the answer is empty")
+    return Committed(passage, response, [first], rest=response.chunks)
 
 
 async def _hold_prologue(passage: Passage, response: UpstreamResponse, gateway: Gateway) -> Committed:

@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from channels_app.engine.operations import is_conversation
 from channels_app.engine.provider import Provider, Timeouts
 
 
@@ -115,17 +116,18 @@ class Channel:
         """Whether the provider needs a credential and the channel has none."""
         return self.provider.needs_credential and not self.credentials
 
-    def operation(self, operations: tuple[str, ...]) -> str:
-        """Return what to ask this channel, of the operations that can answer a request; "" when it offers none.
+    def operation(self, operations: tuple[str, ...], model: str) -> str:
+        """Return what to ask this channel for a model of its own; "" when it offers none of the operations for it.
 
         The first one, which is the client's own, wins where it is offered; else the provider's order counts. A channel
-        with a format of its own is asked in that one only.
+        with a format of its own converses in that one only, and still embeds in its provider's.
         """
-        offered = (each for each in self.provider.endpoints if each in operations)
-        for each in (*operations[:1], *offered):
-            if self.provider.offers(each) and self.spec.format in {"", each.partition(":")[0]}:
-                return each
-        return ""
+        known = [*operations[:1], *(each for each in self.provider.endpoints if each in operations)]
+        offered = [each for each in known if self.provider.offers(each, model)]
+        own = [each for each in offered if self.spec.format in {"", each.partition(":")[0]}]
+        if operations and is_conversation(operations[0]):
+            return next(iter(own), "")
+        return next(iter(own or offered), "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +137,15 @@ class Candidate:
     channel: Channel
     public_model: str
     upstream_model: str
+
+    def operation(self, operations: tuple[str, ...]) -> str:
+        """Return what to ask, of the operations that can answer a request; "" when none can."""
+        return self.channel.operation(operations, self.upstream_model)
+
+    @property
+    def is_named(self) -> bool:
+        """Whether the channel lists this very model, not only a glob that matches it."""
+        return any(model.name == self.public_model for model in self.channel.spec.models)
 
 
 class Snapshot:

@@ -43,7 +43,7 @@ class ToolNames:
     def __init__(self, max_chars: int = 64, custom: Iterable[str] = ()) -> None:
         self._max_chars = max_chars
         self._back: dict[str, str] = {}
-        #: Names of the client's free-text tools that were offered upstream as functions with one `input`.
+        #: Names of the client's free-text tools: what calls one as a function has its text in `input`.
         self.custom = set(custom)
 
     def fit(self, name: str) -> str:

@@ -40,6 +40,9 @@ from routing.engine.transformer import Chain, changed, merged
 _CONTENT = (TextDelta, ReasoningDelta, ReasoningState, ToolBegan, PartMade)
 
 
+_NO_CHAIN = Chain()
+
+
 @dataclass(slots=True)
 class Translation:
     """A client's format, an upstream's, and the exchange between them."""
@@ -64,6 +67,11 @@ class Translation:
         if exchange.request.extra:
             written.body = merged(written.body, exchange.request.extra)
         return written
+
+    def write_count(self) -> Written:
+        """Return the request that counts the conversation's tokens; raises as `write` does."""
+        fit(self.exchange, self.upstream)
+        return self.upstream.encode_count_request(self.exchange)
 
     def read(self, body: bytes) -> ChatAnswer:
         """Return a whole answer in the client's own names.
@@ -91,7 +99,8 @@ class Translation:
 
 def restored(answer: ChatAnswer, exchange: Exchange) -> ChatAnswer:
     """Return an answer with the client's own tool names, and its free-text tools as it declared them."""
-    return replace(answer, choices=tuple(_restored_choice(choice, exchange) for choice in answer.choices))
+    choices = tuple([_restored_choice(choice, exchange) for choice in answer.choices])
+    return answer if choices == answer.choices else replace(answer, choices=choices)
 
 
 def _restored_choice(choice: Choice, exchange: Exchange) -> Choice:
@@ -127,7 +136,7 @@ class Telling:
     Then the chain's changes.
     """
 
-    def __init__(self, exchange: Exchange, chain: Chain) -> None:
+    def __init__(self, exchange: Exchange, chain: Chain = _NO_CHAIN) -> None:
         self._names = exchange.names
         self._changes = chain.stream()
         self._held: dict[tuple[int, int], list[str]] = {}

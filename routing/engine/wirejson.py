@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 import msgspec
 
@@ -84,3 +84,73 @@ def is_json(data: bytes) -> bool:
 
 
 _ANY = msgspec.json.Decoder(msgspec.Raw)
+
+
+# --- events whose texts may be cut in half ---------------------------------------------------------------------------
+
+#: Where a text stands: the names of the members that lead to it, lists passed over.
+Path = tuple[str, ...]
+#: Longer paths are of no interest; without an end, deep nesting would cost its square.
+_DEEPEST = 8
+
+
+def decode_cut(decoder: msgspec.json.Decoder[T], data: bytes, cut: frozenset[Path]) -> T:
+    """Return decoded data like `decode`, but leave half pairs in the texts that `cut` names: for `Halves` to join.
+
+    The type must not hold `msgspec.Raw`.
+
+    Raises:
+        ValueError, RecursionError: see `decode`.
+    """
+    try:
+        return decoder.decode(data)
+    except msgspec.ValidationError:
+        raise
+    except msgspec.DecodeError:
+        if mend(data) == data:
+            raise
+    value = json.loads(data.decode(), parse_constant=_refuse_constant)
+    return msgspec.convert(_whole(value, cut), decoder.type)
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no JSON")
+
+
+def _whole(value: Any, cut: frozenset[Path], path: Path = ()) -> Any:
+    if isinstance(value, str):
+        return value if path in cut or value.isascii() else _without_halves(value)
+    if isinstance(value, list):
+        return [_whole(each, cut, path) for each in value]
+    if isinstance(value, dict):
+        return {_without_halves(name): _whole(each, cut, (*path[:_DEEPEST], name)) for name, each in value.items()}
+    return value
+
+
+def _without_halves(text: str) -> str:
+    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+
+
+# --- members of which nobody promises the type -----------------------------------------------------------------------
+
+
+def text_of(value: Any) -> str:
+    """Return a text, "" for anything else."""
+    return value if isinstance(value, str) else ""
+
+
+def count_of(value: Any) -> int:
+    """Return a count, 0 for anything that is none; some upstreams write whole numbers as floats."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < 2**53:
+        return 0
+    return max(int(value), 0)
+
+
+def object_of(value: Any) -> dict[str, Any]:
+    """Return an object, an empty one for anything else."""
+    return value if isinstance(value, dict) else {}
+
+
+def list_of(value: Any) -> list[Any]:
+    """Return a list, an empty one for anything else."""
+    return value if isinstance(value, list) else []

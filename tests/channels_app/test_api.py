@@ -190,6 +190,8 @@ def test_providers_are_those_of_the_registry(acme):
     assert [provider["name"] for provider in told] == list(PROVIDERS)
     echo = next(provider for provider in told if provider["name"] == "echo")
     assert echo["needs_credential"] is False and echo["has_probe"] is False and "gemini" in echo["formats"]
+    azure = next(provider for provider in told if provider["name"] == "azure-openai")
+    assert azure["base_url"] == "" and azure["base_url_example"].endswith("/openai/v1") and azure["credential"]
 
 
 def test_a_test_of_a_channel_without_network_joins_its_history(acme):

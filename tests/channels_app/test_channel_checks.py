@@ -1,5 +1,7 @@
 """What people write for a channel: accepted in every form they have it in, and refused with what to write instead."""
 
+import json
+
 import pytest
 from django.core.exceptions import ValidationError
 
@@ -107,11 +109,19 @@ def test_a_wait_that_is_none_or_never_ends_is_refused(seconds):
         checks.clean_timeout(seconds, ANY)
 
 
-@pytest.mark.parametrize("secret", ["", "  ", "two\nlines", "umlaut-ü", "x" * 9000])
+@pytest.mark.parametrize("secret", ["", "  ", "two\nlines", "umlaut-ü", "x" * 9000, '{"a":' * 9000])
 def test_a_secret_that_fits_no_header_is_refused_without_showing_it(secret):
     with pytest.raises(ValidationError) as caught:
         checks.clean_secret(secret)
     assert secret.strip() == "" or secret not in str(caught.value)
+
+
+def test_a_secret_in_json_is_brought_onto_one_line():
+    pasted = '{\n  "private_key": "-----BEGIN\\nx\\n-----END",\n  "name": "ü"\n}\n'
+    stored = checks.clean_secret(pasted)
+    assert json.loads(stored) == json.loads(pasted)
+    assert stored.isprintable()
+    assert checks.clean_secret(stored) == stored
 
 
 @pytest.mark.parametrize(

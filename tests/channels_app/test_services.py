@@ -46,6 +46,14 @@ def test_a_new_channel_keeps_its_credential_sealed(acme):
     assert Channel.objects.get().base_url == "https://api.openai.com/v1"
 
 
+def test_a_credential_that_the_provider_cannot_use_is_refused_without_showing_it(acme):
+    base_url = "https://bedrock-runtime.eu-west-1.amazonaws.com"
+    with pytest.raises(ValidationError, match="ACCESS_KEY_ID:SECRET_ACCESS_KEY") as caught:
+        make(acme, provider="bedrock", base_url=base_url, credentials={"main": f"AKIA:{SECRET}:t:x"})
+    assert list(caught.value.message_dict) == ["credentials"]
+    assert SECRET not in str(caught.value)
+
+
 def test_each_write_raises_the_version_once_and_is_audited(acme):
     at_start = version(acme)
     channel = make(acme)

@@ -19,17 +19,25 @@ BODIES = {
     "anthropic": {"model": "m", "max_tokens": 1, "messages": []},
     "gemini": {"contents": []},
     "openai-chat": {"model": "m", "messages": []},
+    "openai-completions": {"model": "m", "prompt": "x"},
     "openai-embeddings": {"model": "m", "input": "x"},
     "openai-images": {"model": "m", "prompt": "x"},
+    "openai-moderations": {"model": "m", "input": "x"},
     "openai-responses": {"model": "m", "input": "x"},
+    "openai-speech": {"model": "m", "input": "x", "voice": "alloy"},
+    "rerank": {"model": "m", "query": "x", "documents": ["y"]},
 }
 FOREIGN = {
     "anthropic": {"model": "m", "input": "x"},
     "gemini": {"model": "m", "messages": []},
     "openai-chat": {"model": "m", "contents": []},
+    "openai-completions": {"model": "m", "messages": []},
     "openai-embeddings": {"model": "m", "messages": []},
     "openai-images": {"model": "m", "messages": []},
+    "openai-moderations": {"model": "m", "messages": []},
     "openai-responses": {"model": "m", "messages": []},
+    "openai-speech": {"model": "m", "messages": []},
+    "rerank": {"model": "m", "input": "x"},
 }
 
 
@@ -38,6 +46,11 @@ def every_error() -> list[type[GatewayError]]:
     for kind in found:
         found += kind.__subclasses__()
     return found
+
+
+@pytest.fixture(params=[name for name in FORMAT_NAMES if not FORMATS[name].takes_form])
+def in_json(request: pytest.FixtureRequest) -> Format:
+    return FORMATS[request.param]
 
 
 @pytest.fixture(params=FORMAT_NAMES)
@@ -79,23 +92,23 @@ def test_operations_start_with_the_formats_name(known: Format):
     assert known.route("/v1/nothing/here") is None
 
 
-def test_a_plain_request_is_read_and_written_back_as_the_same_object(known: Format):
-    body = json.dumps(BODIES[known.name]).encode()
-    asked = read(known, body)
+def test_a_plain_request_is_read_and_written_back_as_the_same_object(in_json: Format):
+    body = json.dumps(BODIES[in_json.name]).encode()
+    asked = read(in_json, body)
     assert asked.model == "m"
     assert not asked.is_stream
-    assert known.write_request(body, asked, "m") is body
+    assert in_json.write_request(body, asked, "m") is body
 
 
 @pytest.mark.parametrize("body", [b"", b"[]", b"{", b'{"model":"m"', b"\xff\xfe{}"])
-def test_what_is_no_json_object_is_a_bad_request(known: Format, body: bytes):
+def test_what_is_no_json_object_is_a_bad_request(in_json: Format, body: bytes):
     with pytest.raises(BadRequest):
-        read(known, body)
+        read(in_json, body)
 
 
-def test_body_of_another_format_is_told_where_it_belongs(known: Format):
+def test_body_of_another_format_is_told_where_it_belongs(in_json: Format):
     with pytest.raises(BadRequest) as caught:
-        read(known, FOREIGN[known.name])
+        read(in_json, FOREIGN[in_json.name])
     assert caught.value.code == "wrong_endpoint"
     assert "Use /v1" in caught.value.message
 

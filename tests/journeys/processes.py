@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import os
@@ -177,6 +178,15 @@ class Gateway:
     @property
     def rss_bytes(self) -> int:
         return int(psutil.Process(self.process.pid).memory_info().rss)
+
+    @property
+    def nameless_files(self) -> list[str]:
+        """What the process holds open of files that are in no folder any more."""
+        found = []
+        for entry in Path(f"/proc/{self.process.pid}/fd").iterdir():
+            with contextlib.suppress(FileNotFoundError):  # closed since
+                found.append(str(entry.readlink()))
+        return [name for name in found if name.endswith(" (deleted)")]
 
     @property
     def health(self) -> Any:

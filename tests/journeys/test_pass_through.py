@@ -26,6 +26,11 @@ CASES = {
     "gemini-stream": ("/v1beta/models/MODEL:streamGenerateContent?alt=sse", CONTENTS, ""),
     "gemini-count": ("/v1beta/models/MODEL:countTokens", CONTENTS, ""),
     "embeddings": ("/v1/embeddings", '{"input" :["TEXT"], "model": "MODEL", "encoding_format":"float"}', ""),
+    "completions": ("/v1/completions", '{"prompt" :"TEXT", "model": "MODEL","suffix": null}', ""),
+    "completions-stream": ("/v1/completions", '{"prompt" :"TEXT", "model": "MODEL"MORE}', WITH_USAGE),
+    "moderations": ("/v1/moderations", '{"input" :["TEXT"],"model" : "MODEL"}', ""),
+    "speech": ("/v1/audio/speech", '{"input" :"TEXT", "voice":"alloy","model" : "MODEL"}', ""),
+    "speech-events": ("/v1/audio/speech", '{"input" :"TEXT", "stream_format": "sse" ,"model" : "MODEL"}', ""),
     "images": ("/v1/images/generations", '{"prompt":"TEXT", "n" : 2,"model":"MODEL"}', ""),
     "images-stream": ("/v1/images/generations", '{"prompt":"TEXT", "stream":true ,"model":"MODEL"}', ""),
 }

@@ -177,6 +177,7 @@ def test_provider_keys_become_channels_while_there_is_none_but_echo(default):
     with tenant_scope(default.id):
         stored = {row.channel.slug: unseal(row.sealed) for row in UpstreamCredential.objects.select_related("channel")}
         assert stored == {"anthropic": "sk-ant-1", "openai": "sk-${env:HOME}", "openrouter": "sk-or-1"}
+        assert {row.slug for row in Channel.objects.all() if row.slug != row.provider} == set()
     assert key_channels_ensure({"GEMINI_API_KEY": "AIza-1"}) == [], "a person has taken over"
 
 

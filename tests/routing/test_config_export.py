@@ -80,7 +80,10 @@ channel_entries = entries(
         ),
         "prices": st.dictionaries(words, st.just({"input_usd_per_mtok": "1.250"}), max_size=2),
         "priority": st.integers(-(2**31), 2**31 - 1), "weight": st.integers(0, 2**31 - 1), "enabled": st.booleans(),
-        "transformers": st.lists(words | words.map(lambda name: {name: {"a": [1, None, 0.5]}})),
+        "transformers": st.lists(
+            st.sampled_from(["cleancache", "tooluse"])
+            | words.map(lambda name: {"customparams": {name: [1, None, 0.5]}})
+        ),
         "timeout_s": entries({"connect": waits, "first_byte": waits, "idle": waits, "total": waits}),
         "region": st.none() | words, "tags": st.lists(words, max_size=2), "limits": limits, "quotas": quotas,
     }

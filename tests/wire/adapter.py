@@ -20,7 +20,7 @@ from routing.engine.translation import TranslatingReader, Translation
 
 Vector = dict[str, Any]
 GENUINE = {"openai-chat": "openai", "openai-responses": "openai", "anthropic": "anthropic", "gemini": "gemini"}
-MODELS = {"openai-chat": "gpt-x", "openai-responses": "gpt-x", "anthropic": "claude-x", "gemini": "gemini-2.5-pro"}
+MODELS = {"openai-chat": "gpt-x", "openai-responses": "gpt-x", "anthropic": "claude-x", "gemini": "gemini-2.5-flash"}
 
 
 def translation(vector: Vector, client: str, upstream: str, request: dict[str, Any] | None) -> Translation:

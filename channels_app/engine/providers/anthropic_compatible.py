@@ -1,6 +1,8 @@
 """Any server that speaks Anthropic's format."""
 
-from channels_app.engine.profiles import CLAUDE, CLAUDE_MODELS
+from msgspec.structs import replace
+
+from channels_app.engine.profiles import CLAUDE_MODELS, COMPATIBLE_MESSAGES
 from channels_app.engine.provider import Provider
 
 
@@ -11,8 +13,9 @@ class AnthropicCompatible(Provider):
     label = "Anthropic-compatible"
     # What calls itself so is taken at its word: its bytes pass like the inventor's.
     is_genuine = True
-    capabilities = {"anthropic": CLAUDE}
+    capabilities = {"anthropic": replace(COMPATIBLE_MESSAGES, cache_control=True)}
     models = CLAUDE_MODELS
+    base_url_example = "https://host.example"
     needs_credential = False
     endpoints = {
         "anthropic": "/v1/messages",

@@ -17,7 +17,13 @@ class OpenAI(Provider):
         "openai-chat": "/chat/completions",
         "openai-responses": "/responses",
         "openai-embeddings": "/embeddings",
+        "openai-completions": "/completions",
+        "openai-moderations": "/moderations",
         "openai-images": "/images/generations",
+        "openai-speech": "/audio/speech",
+        "openai-transcription": "/audio/transcriptions",
     }
-    # Organization and project belong to the channel's account, never to the caller.
-    forwarded_headers = frozenset({"idempotency-key", "openai-beta", "x-client-request-id"})
+    # Organization and project belong to the channel's account, never to the caller. A session finds its cache again.
+    forwarded_headers = frozenset(
+        {"idempotency-key", "openai-beta", "x-client-request-id", "session-id", "session_id", "thread-id"}
+    )

@@ -17,6 +17,13 @@ class OpenAICompatible(Provider):
         "openai-chat": "/chat/completions",
         "openai-responses": "/responses",
         "openai-embeddings": "/embeddings",
+        "openai-completions": "/completions",
+        "openai-moderations": "/moderations",
         "openai-images": "/images/generations",
+        "openai-speech": "/audio/speech",
+        "openai-transcription": "/audio/transcriptions",
+        "jina-rerank": "/rerank",
     }
-    forwarded_headers = frozenset({"idempotency-key", "openai-beta", "x-client-request-id"})
+    forwarded_headers = frozenset(
+        {"idempotency-key", "openai-beta", "x-client-request-id", "session-id", "session_id", "thread-id"}
+    )

@@ -107,6 +107,28 @@ async def limited(scope, receive, send):
         await answer(send, {"length": length})
 
 
+async def drain(scope, receive, send):
+    """Read all, keep nothing; notes how much had come when it first looked."""
+    length, more_body = 0, True
+    while more_body:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            counts["told_to_stop_draining"] += 1
+            return
+        if not length:
+            counts["drains_begun"] += 1
+        length, more_body = length + len(message["body"]), message["more_body"]
+    await answer(send, {"length": length})
+
+
+async def deaf(scope, receive, send):
+    """Take nothing in, for as long as the test holds its file open."""
+    counts["deaf"] += 1
+    while Path(os.environ["TEST_NOTES"]).exists():
+        await asyncio.sleep(0.02)
+    await drain(scope, receive, send)
+
+
 async def fail(scope, receive, send):
     raise RuntimeError("on purpose")
 
@@ -239,6 +261,8 @@ PATHS = {
     "/stats": stats,
     "/echo": echo,
     "/limited": limited,
+    "/drain": drain,
+    "/deaf": deaf,
     "/fail": fail,
     "/fail-late": fail_late,
     "/return": return_early,

@@ -24,6 +24,11 @@ PATHS = {
     "gemini:streamGenerateContent": "/v1beta/models/m:streamGenerateContent",
     "gemini:generateContent": "/v1beta/models/m:generateContent",
     "openai-embeddings": "/v1/embeddings",
+    "openai-completions": "/v1/completions",
+    "openai-moderations": "/v1/moderations",
+    "openai-speech": "/v1/audio/speech",
+    "openai-transcription": "/v1/audio/transcriptions",
+    "jina-rerank": "/v1/rerank",
 }
 
 
@@ -77,15 +82,20 @@ class Scripted(Provider):
     name = "anything"
     label = "Anything"
     base_url = "https://anything.example"
+    is_genuine = True
     endpoints = {operation: f"/{operation}" for operation in PATHS}
 
     def __init__(self, *steps: Step) -> None:
         self.steps = list(steps)
         self.sent: list[UpstreamRequest] = []
+        self.uploaded: list[bytes] = []
+        self.reads_uploads = True
         self.open = 0
 
     async def send(self, request: UpstreamRequest, upstreams: Any) -> UpstreamResponse:
         self.sent.append(request)
+        if request.source is not None and self.reads_uploads:
+            self.uploaded.append(b"".join([piece async for piece in request.source]))
         step = self.steps.pop(0) if self.steps else Step()
         if step.error is not None:
             raise step.error
@@ -140,6 +150,7 @@ class Answer:
     status: int = 0
     headers: dict[str, str] = field(default_factory=dict)
     pieces: list[bytes] = field(default_factory=list)
+    is_ended: bool = False
 
     @property
     def body(self) -> bytes:
@@ -184,8 +195,11 @@ class Harness:
     ) -> Answer:
         if body is None:
             body = {"model": "m", "messages": [{"role": "user", "content": "hi"}]} | fields
-        raw = body if isinstance(body, bytes) else json.dumps(body).encode()
-        sent = {"authorization": f"Bearer {KEY}", "content-length": str(len(raw))} | (headers or {})
+        raw = body if isinstance(body, bytes | list) else json.dumps(body).encode()
+        # A list is sent piece by piece; what is no bytes in it is waited for.
+        parts = raw if isinstance(raw, list) else [raw]
+        length = sum(len(part) for part in parts if isinstance(part, bytes))
+        sent = {"authorization": f"Bearer {KEY}", "content-length": str(length)} | (headers or {})
         scope = {
             "type": "http",
             "method": method,
@@ -194,12 +208,15 @@ class Harness:
             "headers": [(name.encode(), value.encode()) for name, value in sent.items() if value],
             "client": ("127.0.0.1", 1),
         }
-        messages = [{"type": "http.request", "body": raw, "more_body": not is_body_whole}]
+        left = list(parts)
         answer = Answer()
 
         async def receive() -> dict[str, Any]:
-            if messages:
-                return messages.pop(0)
+            while left and not isinstance(left[0], bytes):
+                await left.pop(0).wait()
+            if left:
+                part = left.pop(0)
+                return {"type": "http.request", "body": part, "more_body": bool(left) or not is_body_whole}
             await self.left.wait()
             return {"type": "http.disconnect"}
 
@@ -207,7 +224,9 @@ class Harness:
             if message["type"] == "http.response.start":
                 answer.status = message["status"]
                 answer.headers = {name.decode(): value.decode() for name, value in message["headers"]}
-            elif message.get("body"):
+                return
+            answer.is_ended = not message.get("more_body")
+            if message.get("body"):
                 answer.pieces.append(message["body"])
                 if on_write is not None:
                     await on_write(message["body"])

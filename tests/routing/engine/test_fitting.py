@@ -34,6 +34,8 @@ class Codec:
     lacks: ClassVar[frozenset[str]] = frozenset()
     refuses: ClassVar[frozenset[str]] = frozenset()
     media: ClassVar[frozenset[str]] = frozenset({"image", "document", "audio", "video"})
+    takes: ClassVar[frozenset[str]] = frozenset()
+    issuer: ClassVar[str] = ""
 
 
 def fitted(
@@ -162,6 +164,13 @@ def test_a_free_text_tool_becomes_a_function_with_one_input():
     assert exchange.losses.codes[0] == "emulated:custom_tool"
 
 
+def test_a_free_text_tool_is_known_even_where_it_goes_out_as_one():
+    exchange = fitted(can={"custom_tools": True}, tools=(Tool("patch", "custom"),))
+    assert exchange.request.tools[0].kind == "custom"
+    assert exchange.names.is_custom("patch")
+    assert exchange.losses.codes == ()
+
+
 def test_a_hosted_search_goes_with_the_choice_that_demands_it():
     tool = Tool("web_search", "hosted", native={"type": "web_search_20250305"}, format="one")
     exchange = fitted(
@@ -253,3 +262,33 @@ def test_a_loss_is_told_in_the_clients_word_as_well():
     losses.dropped("top_k")
     assert losses.codes == ("dropped:top_k", "dropped:topK")
     assert losses.spelled("top_k") == "topK"
+
+
+class Envelope(Codec):
+    """Another host's envelope of the format `one`."""
+
+    issuer = "one"
+    takes = frozenset({"keep"})
+
+
+def test_an_envelope_keeps_what_is_its_issuers_but_its_files():
+    native = {"container": "c", "keep": 1}
+    part = Native("one", "search_result", {})
+    tool = Tool("bash", "hosted", native={"type": "bash_20250124"}, format="one")
+    asked = ChatRequest("one", "m", (Message("user", (part,)),), tools=(tool,), native=native)
+    target = Target("envelope", "host", "chn_1", "m", Capabilities())
+    exchange = Exchange(asked, target)
+    fit(exchange, Envelope())
+    assert (exchange.request.native, exchange.request.tools) == (native, (tool,))
+    assert exchange.request.messages[0].parts == (part,)
+    file = Message("user", (Media("document", file_id="file_1"),))
+    with pytest.raises(BadRequest, match="file_1"):
+        fit(Exchange(ChatRequest("one", "m", (file,)), target), Envelope())
+
+
+def test_members_that_mean_the_same_to_the_upstream_stay():
+    asked = ChatRequest("openai-chat", "m", (Message("user", (Text("Hi"),)),), native={"keep": 1, "other": 2})
+    exchange = Exchange(asked, Target("envelope", "host", "chn_1", "m", Capabilities()))
+    fit(exchange, Envelope())
+    assert exchange.request.native == {"keep": 1}
+    assert list(exchange.losses) == ["dropped:other"]

@@ -2,10 +2,11 @@
 
 import asyncio
 import json
+from dataclasses import replace
 
 import pytest
 
-from channels_app.engine.errors import UpstreamBroken, UpstreamRefused, UpstreamTimeout
+from channels_app.engine.errors import UpstreamBroken, UpstreamRefused, UpstreamStatus, UpstreamTimeout
 from routing.engine.snapshot import ModelSpec, PolicySpec
 from tests.routing.engine.cast import channel
 from tests.routing.engine.harness import (
@@ -49,6 +50,24 @@ async def test_the_upstream_gets_the_clients_bytes_with_its_own_model_name():
     body = b'{ "model" : "m", "messages":[{"role":"user","content":"\\u00e9 \xc3\xa9"}], "x_unknown": 1.50 }'
     await harness.ask(body)
     assert harness.provider.sent[0].body == body.replace(b'"m"', b'"their-m"')
+
+
+async def test_a_provider_that_signs_sees_the_very_request_and_its_failure_is_the_channels():
+    harness = Harness(Step(), channels=[channel("a", credentials=("one", "other"))])
+    seen = []
+
+    async def sign(request, secret, upstreams):
+        seen.append(request)
+        if len(seen) == 1:
+            raise UpstreamStatus(401)
+        return replace(request, headers=[*request.headers, ("x-signature", secret)])
+
+    harness.provider.sign = sign
+    assert (await harness.ask()).status == 200
+    [sent] = harness.provider.sent
+    assert dict(sent.headers)["x-signature"] in {"secret one", "secret other"}
+    assert [one.body for one in seen] == [sent.body, sent.body]
+    assert [attempt.status for attempt in harness.record.attempts] == [401, 200]
 
 
 async def test_the_upstream_gets_the_channels_credential_and_never_the_clients_key():

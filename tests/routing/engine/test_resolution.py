@@ -1,13 +1,17 @@
 """Model names: what they resolve to, in which order, and what is said when nothing serves them."""
 
 import pytest
+from msgspec.structs import replace
 
+from channels_app.engine.provider import Provider
+from channels_app.engine.providers import PROVIDERS
 from routing.engine.errors import Forbidden, ModelNotFound, NoChannel
+from routing.engine.operations import answering
 from routing.engine.resolution import resolve
-from routing.engine.snapshot import ModelSpec
+from routing.engine.snapshot import ModelSpec, TenantDocument, build_snapshot
 from tests.routing.engine.cast import channel, principal, snapshot
 
-CHAT = "openai-chat"
+CHAT = ("openai-chat",)
 
 
 def slugs(candidates):
@@ -51,8 +55,18 @@ def test_the_upstream_name_may_differ():
 
 
 def test_a_channel_of_another_format_is_no_candidate():
-    with pytest.raises(ModelNotFound, match="no channel that speaks openai-chat"):
+    with pytest.raises(ModelNotFound, match="no channel of it answers openai-chat"):
         resolve(snapshot(channel("a", format="anthropic")), principal(), CHAT, "m")
+
+
+def test_a_model_is_asked_in_a_format_that_it_is_served_in():
+    operations = ("gemini:generateContent", "vertex-anthropic", "openai-chat")
+    cloud = snapshot(channel("a", models=["claude-x", "gemini-x"]), provider=PROVIDERS["vertex"])
+    asked = {
+        name: resolve(cloud, principal(), operations, name)[0][0].operation(operations)
+        for name in ("claude-x", "gemini-x")
+    }
+    assert asked == {"claude-x": "vertex-anthropic", "gemini-x": "gemini:generateContent"}
 
 
 def test_channels_switched_off_are_named():
@@ -111,3 +125,44 @@ def test_fallback_models_come_after_the_asked_one():
         snapshot(channel("a"), channel("b", models=["n"]), fallbacks={"m": ("n",)}), principal(), CHAT, "m"
     )
     assert slugs(found) == ["a"] and [slugs(group) for group in fallbacks] == [["b"]]
+
+
+class Embeds(Provider):
+    """Embeds in a format of its own."""
+
+    name = "embeds"
+    label = "Embeds"
+    endpoints = {"cohere-embed": "/embed"}
+
+
+class Speaks(Provider):
+    """Speaks the clients' format."""
+
+    name = "speaks"
+    label = "Speaks"
+    endpoints = {"openai-embeddings": "/embeddings"}
+
+
+def embedding(*channels):
+    """Resolve `m` for embeddings among channels whose slug begins with their provider's name."""
+    specs = tuple(replace(spec, provider=spec.slug.partition("-")[0]) for spec in channels)
+    document = TenantDocument(version=1, tenant_id="ten_1", slug="acme", channels=specs)
+    providers = {"embeds": Embeds(), "speaks": Speaks()}
+    built = build_snapshot(document, provider=providers.__getitem__, unseal=str)
+    return slugs(resolve(built, principal(), answering("openai-embeddings", False), "m")[0])
+
+
+def test_a_channel_that_embeds_in_another_format_is_a_candidate():
+    assert embedding(channel("embeds-1", models=["*"])) == ["embeds-1"]
+
+
+def test_a_glob_yields_to_a_channel_that_speaks_the_clients_format():
+    assert embedding(channel("embeds-1", models=["*"]), channel("speaks-1", models=["*"])) == ["speaks-1"]
+
+
+def test_a_channel_that_names_the_model_is_asked_in_its_format_beside_one_that_speaks_the_clients():
+    assert embedding(channel("embeds-1"), channel("speaks-1")) == ["embeds-1", "speaks-1"]
+
+
+def test_a_channel_keeps_embedding_in_its_own_format_whatever_it_converses_in():
+    assert embedding(channel("embeds-1", format="anthropic")) == ["embeds-1"]

@@ -6,10 +6,12 @@ import asyncio
 import contextlib
 import math
 from collections.abc import AsyncGenerator, Iterable
+from dataclasses import replace
 
 from msgspec import MsgspecError
 
 from channels_app.engine.errors import UpstreamBroken
+from channels_app.engine.multipart import MalformedForm
 from channels_app.engine.profiles import CLAUDE, GEMINI, GPT_CHAT, GPT_RESPONSES
 from channels_app.engine.provider import Provider, UpstreamRequest, UpstreamResponse, Upstreams
 from channels_app.engine.providers.echo import (
@@ -17,21 +19,32 @@ from channels_app.engine.providers.echo import (
     gemini,
     gemini_embeddings,
     openai_chat,
+    openai_completions,
     openai_embeddings,
     openai_images,
+    openai_moderations,
     openai_responses,
+    openai_speech,
+    openai_transcription,
+    rerank,
 )
 from channels_app.engine.providers.echo.faults import FAULTS, NO_FAULT, RETRY_AFTER_S, Fault, Sleep, Waits
-from channels_app.engine.providers.echo.wire import Answer, Wire, new_id
+from channels_app.engine.providers.echo.forms import form_of
+from channels_app.engine.providers.echo.wire import Answer, Typed, Wire, new_id
 
 WIRES: dict[str, Wire] = {
     **anthropic.OPERATIONS,
     **gemini.OPERATIONS,
     **gemini_embeddings.OPERATIONS,
     **openai_chat.OPERATIONS,
+    **openai_completions.OPERATIONS,
     **openai_embeddings.OPERATIONS,
     **openai_images.OPERATIONS,
+    **openai_moderations.OPERATIONS,
     **openai_responses.OPERATIONS,
+    **openai_speech.OPERATIONS,
+    **openai_transcription.OPERATIONS,
+    **rerank.OPERATIONS,
 }
 
 #: Pieces of a stream that `echo-cut` lets through: the opening and some words, never the end.
@@ -74,10 +87,12 @@ class Echo(Provider):
         waits = Waits(request.timeouts, self._sleep)
         await waits.first_byte(fault.first_byte_s)
         request_id = new_id("req_")
-        status, answer = _answer(wire, fault, request, request_id)
+        status, answer = await _answer(wire, fault, request, request_id)
         headers = [(wire.id_header, request_id.encode())]
         if isinstance(answer, bytes):
             headers += [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(answer))]
+        elif isinstance(answer, Typed):
+            headers += [(b"content-type", answer.content_type)]
         else:
             headers += [(b"content-type", b"text/event-stream"), (b"cache-control", b"no-cache")]
         if status == 429:
@@ -103,16 +118,19 @@ class Echo(Provider):
             raise UpstreamBroken("the connection broke before the answer was complete")
 
 
-def _answer(wire: Wire, fault: Fault, request: UpstreamRequest, request_id: str) -> tuple[int, Answer]:
+async def _answer(wire: Wire, fault: Fault, request: UpstreamRequest, request_id: str) -> tuple[int, Answer]:
     if fault.status != 200:
         return fault.status, wire.error(fault.status, fault.message, request_id)
     try:
+        if wire.takes_form:
+            request = replace(request, body=await form_of(request))
         return 200, wire.answer(request)
-    except (MsgspecError, UnicodeDecodeError, RecursionError) as error:
+    except (MsgspecError, MalformedForm, UnicodeDecodeError, RecursionError) as error:
         return 400, wire.error(400, f"Cannot read the request: {error}", request_id)
 
 
 def _pieces(answer: Answer, *, is_cut: bool) -> Iterable[bytes]:
     if isinstance(answer, bytes):
         return [answer[: len(answer) // 2] if is_cut else answer]
-    return list(answer)[:-1][:_PIECES_BEFORE_CUT] if is_cut else answer
+    pieces = answer.pieces if isinstance(answer, Typed) else answer
+    return list(pieces)[:-1][:_PIECES_BEFORE_CUT] if is_cut else pieces

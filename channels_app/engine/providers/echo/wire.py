@@ -4,15 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import uuid4
 
 from msgspec.json import encode
 
 from channels_app.engine.provider import UpstreamRequest
 
-#: A whole body, or the pieces of a stream, each one or more events.
-Answer = bytes | Iterator[bytes]
+
+class Typed(NamedTuple):
+    """A body that is neither JSON nor events, in pieces."""
+
+    content_type: bytes
+    pieces: Iterator[bytes]
+
+
+#: A whole body in JSON, the pieces of a stream, each one or more events, or what has a type of its own.
+Answer = bytes | Iterator[bytes] | Typed
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,12 +28,13 @@ class Wire:
     """One operation in its own format.
 
     `answer` raises msgspec.MsgspecError for a body that is not what the format promises; `error` turns a status,
-    a message and the request's id into a body.
+    a message and the request's id into a body. Where requests are forms, `answer` gets their `Form` in JSON.
     """
 
     answer: Callable[[UpstreamRequest], Answer]
     error: Callable[[int, str, str], bytes]
     id_header: bytes = b"x-request-id"
+    takes_form: bool = False
 
 
 def new_id(prefix: str) -> str:

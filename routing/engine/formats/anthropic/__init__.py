@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from routing.engine.errors import GatewayError
-from routing.engine.format import Answer, Asked, Format, Route, StreamReader
+from routing.engine.format import NO_QUERY, Answer, Asked, Format, Route, StreamReader
 from routing.engine.formats.anthropic.passthrough import MessagesReader, read_answer, read_request
 from routing.engine.formats.anthropic.vocabulary import error_body, model_card, model_list
+from routing.engine.paging import page, read_size
 
 
 class Anthropic(Format):
@@ -38,9 +39,11 @@ class Anthropic(Format):
         """Return status and body in Anthropic's words."""
         return error_body(error, request_id)
 
-    def model_list(self, models: Sequence[str], created_s: int) -> bytes:
-        """Return `{"data": […], "has_more": false, …}`."""
-        return model_list(models, created_s)
+    def model_list(self, models: Sequence[str], created_s: int, query: Mapping[str, str] = NO_QUERY) -> bytes:
+        """Return `{"data": […], "has_more": …}`, all of them unless a `limit` is given."""
+        size = read_size(query.get("limit"), "limit")
+        found = page(models, size, after=query.get("after_id", ""), before=query.get("before_id", ""))
+        return model_list(found.names, created_s, has_more=found.has_more)
 
     def model_card(self, model: str, created_s: int) -> bytes:
         """Return one entry of the listing."""

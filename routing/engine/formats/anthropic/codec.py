@@ -14,17 +14,21 @@ from routing.engine.codec import (
     Written,
 )
 from routing.engine.formats.anthropic.request import decode_request, encode_request
-from routing.engine.formats.anthropic.response import decode_answer, decode_error, encode_answer
+from routing.engine.formats.anthropic.response import decode_answer, decode_count, decode_error, encode_answer
 from routing.engine.formats.anthropic.stream_decoder import AnthropicDecoder
 from routing.engine.formats.anthropic.stream_encoder import AnthropicEncoder
 from routing.engine.formats.anthropic.vocabulary import NAME
 from routing.engine.messages import ChatAnswer, ChatRequest
+
+#: Members that a token count takes; those about the answer are refused there.
+COUNTED = frozenset({"model", "messages", "system", "tools", "tool_choice", "thinking", "mcp_servers"})
 
 
 class AnthropicCodec(ClientCodec, UpstreamCodec):
     """Anthropic Messages, versions 2023-06-01 and 2026-10-21."""
 
     name = NAME
+    count_operation = f"{NAME}:count_tokens"
     lacks = frozenset(
         {
             "custom_tools",
@@ -57,6 +61,20 @@ class AnthropicCodec(ClientCodec, UpstreamCodec):
     def encode_request(self, exchange: Exchange) -> Written:
         """Return the request for the exchange's target; see the contract."""
         return encode_request(exchange)
+
+    def encode_count_request(self, exchange: Exchange) -> Written:
+        """Return the members of the request that count towards its tokens; see the contract."""
+        written = encode_request(exchange)
+        written.body = {name: value for name, value in written.body.items() if name in COUNTED}
+        return written
+
+    def decode_count(self, body: bytes) -> int:
+        """Return the tokens that the upstream counted; see the contract."""
+        return decode_count(body)
+
+    def encode_count(self, tokens: int) -> bytes:
+        """Return the answer to a count; see the contract."""
+        return b'{"input_tokens":%d}' % tokens
 
     def decode_answer(self, body: bytes, exchange: Exchange) -> ChatAnswer:
         """Return a whole answer; see the contract."""

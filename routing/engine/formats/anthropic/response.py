@@ -256,3 +256,15 @@ def _input(part: ToolCall, exchange: Exchange) -> Object:
     if not is_faithful:
         exchange.answer_losses.emulated("tool_arguments")
     return given
+
+
+class _Count(msgspec.Struct):
+    input_tokens: int
+
+
+_COUNT = msgspec.json.Decoder(_Count)
+
+
+def decode_count(body: bytes) -> int:
+    """Return the tokens of a count; raises ValueError where the body does not say."""
+    return decode(_COUNT, body).input_tokens

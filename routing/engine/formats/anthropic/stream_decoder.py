@@ -71,6 +71,7 @@ class AnthropicDecoder(SSEDecoder):
         super().__init__(exchange)
         self._has_begun = False
         self._is_over = False
+        self._is_last = False
         self._open: dict[int, _Block] = {}
         #: The number of the open block that is no call, of which there is one at a time; −1 for none.
         self._part = -1
@@ -91,8 +92,7 @@ class AnthropicDecoder(SSEDecoder):
             return
         event, plain = read_event(data)
         if event is None:
-            message = "malformed event in the stream"
-            self._fail(events, data.decode("utf-8", "replace") if name == b"error" else message)
+            self._malformed(name, data, events)
             return
         kind = event.type or name.decode("utf-8", "replace")
         if kind == "content_block_delta":
@@ -105,6 +105,19 @@ class AnthropicDecoder(SSEDecoder):
             self._fail(events, *_failure(event.error))
         else:
             self._turn(kind, event, data, events)
+
+    def finish(self) -> list[StreamEvent]:
+        """Return the events that were held back; see the contract."""
+        self._is_last = True
+        return super().finish()
+
+    def _malformed(self, name: bytes, data: bytes, events: Events) -> None:
+        """Take an event that is no JSON: a failure, unless it is merely where the bytes broke off."""
+        if name == b"error":
+            said = "" if data.startswith(b"{") else data.decode("utf-8", "replace")
+            self._fail(events, *_failure({"message": said}))
+        elif not self._is_last:
+            self._fail(events, "malformed event in the stream")
 
     def _turn(self, kind: str, event: Event, data: bytes, events: Events) -> None:
         """Read what is said about the whole answer."""

@@ -174,11 +174,11 @@ def error_body(error: GatewayError, request_id: str) -> tuple[int, bytes]:
     return _STATUSES.get(error.kind, error.status), _encode(error_object(error, request_id))
 
 
-def model_list(models: Sequence[str], created_s: int) -> bytes:
-    """Return the listing, one page."""
+def model_list(models: Sequence[str], created_s: int, *, has_more: bool = False) -> bytes:
+    """Return one page of the listing."""
     cards = [_card(model, created_s) for model in models]
     first, last = (models[0], models[-1]) if models else (None, None)
-    return _encode({"data": cards, "has_more": False, "first_id": first, "last_id": last})
+    return _encode({"data": cards, "has_more": has_more, "first_id": first, "last_id": last})
 
 
 def model_card(model: str, created_s: int) -> bytes:

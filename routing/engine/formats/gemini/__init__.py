@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 from urllib.parse import unquote
 
 from routing.engine.errors import GatewayError
-from routing.engine.format import Answer, Asked, Format, Route, StreamReader
+from routing.engine.format import NO_QUERY, Answer, Asked, Format, Route, StreamReader
 from routing.engine.formats.gemini.passthrough import GeminiReader, read_answer, read_request, write_request
 from routing.engine.formats.gemini.vocabulary import error_body, model_card, model_list
+from routing.engine.paging import page, read_size
 
 _METHODS = frozenset({"generateContent", "streamGenerateContent", "countTokens", "embedContent", "batchEmbedContents"})
 # google-genai 3 asks /v1, older ones and Gemini CLI /v1beta.
@@ -65,9 +66,10 @@ class Gemini(Format):
         """Return status and body in Google's words."""
         return error_body(error, request_id)
 
-    def model_list(self, models: Sequence[str], created_s: int) -> bytes:
-        """Return `{"models": […]}`, one page."""
-        return model_list(models)
+    def model_list(self, models: Sequence[str], created_s: int, query: Mapping[str, str] = NO_QUERY) -> bytes:
+        """Return `{"models": […]}`, all of them unless a `pageSize` is given; the token is the last name."""
+        found = page(models, read_size(query.get("pageSize"), "pageSize"), after=query.get("pageToken", ""))
+        return model_list(found.names, next_page=found.names[-1] if found.has_more else "")
 
     def model_card(self, model: str, created_s: int) -> bytes:
         """Return one entry of the listing."""

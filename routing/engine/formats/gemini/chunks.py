@@ -42,6 +42,7 @@ from routing.engine.messages import (
     UsageReport,
 )
 from routing.engine.toolnames import mint_id
+from routing.engine.wirejson import Halves
 
 FORMAT = "gemini"
 #: What only this format says of an answer; told to clients that speak it.
@@ -62,8 +63,7 @@ class _Candidate:
         self.open = ""
         self.finish = ""
         self.message = ""
-        #: The first half of a surrogate pair whose other half is still to come.
-        self.half = ""
+        self.half = Halves()
         #: All text so far; measured once something is cited.
         self.texts: list[str] = []
         self.offsets = Offsets()
@@ -233,8 +233,8 @@ class Chunks:
     def _text(self, words: str, candidate: _Candidate, events: list[StreamEvent]) -> None:
         if candidate.open != "text":
             self._open("text", candidate, events)
-        if self._may_have_halves or candidate.half:
-            words = _rejoined(words, candidate)
+        if self._may_have_halves or candidate.half.held:
+            words = candidate.half.join(words)
             if not words:
                 return
         candidate.texts.append(words)
@@ -246,12 +246,9 @@ class Chunks:
         candidate.open = kind
 
     def _flush_half(self, candidate: _Candidate, events: list[StreamEvent]) -> None:
-        if candidate.half:
-            candidate.half = ""
-            if candidate.open == "thought":
-                events.append(ReasoningDelta("\ufffd", candidate.choice))
-            else:
-                events.append(TextDelta("\ufffd", candidate.choice))
+        if rest := candidate.half.rest():
+            kind = ReasoningDelta if candidate.open == "thought" else TextDelta
+            events.append(kind(rest, candidate.choice))
 
     def _close(self, candidate: _Candidate, events: list[StreamEvent]) -> None:
         """End what is open: something else begins."""
@@ -276,8 +273,8 @@ class Chunks:
         if words:
             if candidate.open != "thought":
                 self._open("thought", candidate, events)
-            if self._may_have_halves or candidate.half:
-                words = _rejoined(words, candidate)
+            if self._may_have_halves or candidate.half.held:
+                words = candidate.half.join(words)
             if words:
                 events.append(ReasoningDelta(words, candidate.choice))
         if signature:
@@ -366,15 +363,6 @@ class Chunks:
             return True
         candidates = self._candidates.values()
         return bool(candidates) and (is_whole or all(candidate.finish for candidate in candidates))
-
-
-def _rejoined(words: str, candidate: _Candidate) -> str:
-    """Return text with the half before it joined to it, its own last half held back."""
-    words = candidate.half + words
-    candidate.half = ""
-    if halves.is_high(words[-1]):
-        candidate.half, words = words[-1], words[:-1]
-    return halves.whole(words)
 
 
 def error_of(value: Any) -> ErrorObject:

@@ -13,8 +13,8 @@ from routing.engine.codec import (
     UpstreamFailure,
     Written,
 )
-from routing.engine.formats.gemini.request import decode_request, encode_request
-from routing.engine.formats.gemini.response import decode_answer, decode_error, encode_answer
+from routing.engine.formats.gemini.request import decode_count_request, decode_request, encode_request
+from routing.engine.formats.gemini.response import decode_answer, decode_count, decode_error, encode_answer
 from routing.engine.formats.gemini.stream import GeminiDecoder, GeminiEncoder
 from routing.engine.messages import ChatAnswer, ChatRequest
 
@@ -25,6 +25,7 @@ class GeminiCodec(ClientCodec, UpstreamCodec):
     name = "gemini"
     lacks = frozenset({"logit_bias", "verbosity", "parallel_tool_calls", "user", "metadata", "citations"})
     media = frozenset({"image", "document", "audio", "video"})
+    count_operation = "gemini:countTokens"
     spelling = {
         "messages": "contents",
         "max_tokens": "maxOutputTokens",
@@ -55,6 +56,25 @@ class GeminiCodec(ClientCodec, UpstreamCodec):
     def encode_request(self, exchange: Exchange) -> Written:
         """Return the request for the exchange's target; see the contract."""
         return encode_request(exchange)
+
+    def encode_count_request(self, exchange: Exchange) -> Written:
+        """Return the request in the envelope that counts its system prompt and tools too; see the contract."""
+        written = encode_request(exchange)
+        model = f"models/{exchange.target.model}"
+        written.body = {"generateContentRequest": {"model": model, **written.body}}
+        return written
+
+    def decode_count_request(self, body: bytes, *, model: str = "") -> ChatRequest:
+        """Return the conversation of a count, in its envelope or without; see the contract."""
+        return decode_count_request(body, model=model)
+
+    def decode_count(self, body: bytes) -> int:
+        """Return the tokens that the upstream counted; see the contract."""
+        return decode_count(body)
+
+    def encode_count(self, tokens: int) -> bytes:
+        """Return the answer to a count; see the contract."""
+        return b'{"totalTokens":%d}' % tokens
 
     def decode_answer(self, body: bytes, exchange: Exchange) -> ChatAnswer:
         """Return a whole answer; see the contract."""

@@ -41,6 +41,7 @@ _ROLES: dict[str, Role] = {
 }
 #: What is read of a part; everything else in it only this format has.
 _READ = frozenset({"text", "thought", "thoughtSignature", "functionCall", "functionResponse", "inlineData", "fileData"})
+_READ_OF_RESPONSE = frozenset({"id", "name", "response", "parts"})
 _encode = msgspec.json.Encoder().encode
 
 
@@ -163,7 +164,8 @@ class _History:
             part = an_object(each, at)
             if (media := decode_media(part, at)) is not None:
                 parts.append(replace(media, detail=decode_detail(part.get("mediaResolution"))))
-        return ToolResult(call_id, tuple(parts), is_error, name=name or called)
+        native = {key: each for key, each in response.items() if key not in _READ_OF_RESPONSE and each is not None}
+        return ToolResult(call_id, tuple(parts), is_error, name=name or called, native=native or None)
 
 
 class _OpenCalls:

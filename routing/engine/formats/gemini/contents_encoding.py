@@ -109,6 +109,8 @@ class _Writing:
         response["response"] = _response("\n\n".join(texts), result.is_error)
         if shown:
             response["parts"] = shown
+        if result.native and self._is_own_client:
+            response |= result.native
         return {"functionResponse": response}
 
     def _other(self, part: Part, written: list[Members]) -> None:

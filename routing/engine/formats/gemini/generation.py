@@ -180,7 +180,7 @@ def _thinking_config(exchange: Exchange) -> Members | None:
             exchange.losses.dropped("thinking")
         return None
     amount = _level(thinking, exchange) if can.thinking_level else _budget(thinking, exchange)
-    is_off = amount.get("thinkingBudget") == 0
+    is_off = wanted_effort(thinking) == "none"
     if not is_off and thinking.mode is None and not amount and thinking.is_shown is None and thinking.summary is None:
         return None
     return {"includeThoughts": not is_off and thinking.is_shown is not False, **amount}
@@ -209,7 +209,8 @@ def _budget(thinking: Thinking, exchange: Exchange) -> Members:
         budget = -1
     if budget is None:
         return {}
-    if can.max_thinking is not None and budget > can.max_thinking:
+    least, most = can.min_thinking, can.max_thinking
+    if 0 <= budget < least or (most is not None and budget > most):
         exchange.losses.clamped("thinking")
-        budget = can.max_thinking
+        budget = least if budget < least else most or budget
     return {"thinkingBudget": budget}

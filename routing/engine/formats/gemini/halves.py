@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import json
-from typing import Any, NoReturn
+from typing import Any
 
 import msgspec
+
+from routing.engine.formats.gemini.depth import is_too_deep
+from routing.engine.wirejson import decode_halves
 
 _ANY: msgspec.json.Decoder[Any] = msgspec.json.Decoder()
 
@@ -20,17 +22,16 @@ def decode(data: bytes) -> tuple[Any, bool]:
         RecursionError: it is nested too deeply.
     """
     try:
-        return _ANY.decode(data), False
+        found, is_mended = _ANY.decode(data), False
     except msgspec.ValidationError:
         raise
     except msgspec.DecodeError:
         if b"\\u" not in data:
             raise
-        return _mended(json.loads(data, parse_constant=_refuse)), True
-
-
-def _refuse(constant: str) -> NoReturn:
-    raise ValueError(f"{constant} is no JSON")
+        found, is_mended = _mended(decode_halves(data)), True
+    if isinstance(found, dict | list) and is_too_deep(data, found):
+        raise RecursionError
+    return found, is_mended
 
 
 def _mended(value: Any, name: str = "") -> Any:
@@ -42,8 +43,8 @@ def _mended(value: Any, name: str = "") -> Any:
         return value
     if name != "text":
         return whole(value)
-    first = value[:1] if is_low(value[:1]) else ""
-    last = value[-1:] if is_high(value[-1:]) else ""
+    first = value[:1] if "\udc00" <= value[:1] <= "\udfff" else ""
+    last = value[-1:] if "\ud800" <= value[-1:] <= "\udbff" else ""
     return first + whole(value[len(first) : len(value) - len(last)]) + last
 
 
@@ -52,13 +53,3 @@ def whole(text: str) -> str:
     if text.isascii():
         return text
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-
-
-def is_high(char: str) -> bool:
-    """Whether a character is the first half of a pair."""
-    return "\ud800" <= char <= "\udbff"
-
-
-def is_low(char: str) -> bool:
-    """Whether a character is the second half of a pair."""
-    return "\udc00" <= char <= "\udfff"

@@ -12,9 +12,10 @@ Members = dict[str, Any]
 
 def camel(value: Members) -> Members:
     """Return an object with its names in camelCase: Google's APIs take snake_case as well."""
-    if not any("_" in name for name in value):
-        return value
-    return {_camel(name): each for name, each in value.items()}
+    for name in value:
+        if "_" in name:
+            return {_camel(name): each for name, each in value.items()}
+    return value
 
 
 @lru_cache(maxsize=512)

@@ -11,6 +11,7 @@ from routing.engine.codec import Exchange, Written
 from routing.engine.errors import BadRequest
 from routing.engine.formats.gemini.contents_decoding import decode_contents, decode_system
 from routing.engine.formats.gemini.contents_encoding import encode_contents, encode_system
+from routing.engine.formats.gemini.depth import MAX_DEPTH, is_too_deep
 from routing.engine.formats.gemini.generation import decode_generation, encode_generation, is_generation
 from routing.engine.formats.gemini.members import Members, camel, text
 from routing.engine.formats.gemini.tools import decode_choice, decode_tools, encode_choice, encode_tools
@@ -32,7 +33,21 @@ def decode_request(body: bytes, *, model: str, is_stream: bool) -> ChatRequest:
     Raises:
         BadRequest: see the contract.
     """
+    return _request(_members(body), model=model, is_stream=is_stream)
+
+
+def decode_count_request(body: bytes, *, model: str) -> ChatRequest:
+    """Return the conversation of a count: `contents` alone, or a whole request in an envelope.
+
+    Raises:
+        BadRequest: see the contract.
+    """
     members = _members(body)
+    inner = members.get("generateContentRequest")
+    return _request(camel(inner) if isinstance(inner, dict) else members, model=model, is_stream=False)
+
+
+def _request(members: Members, *, model: str, is_stream: bool) -> ChatRequest:
     generation, native = decode_generation(members.get("generationConfig"))
     choice, config = decode_choice(members.get("toolConfig"))
     native |= {name: value for name, value in members.items() if name not in _READ and value is not None}
@@ -62,6 +77,8 @@ def _members(body: bytes) -> Members:
     if not isinstance(found, dict):
         read_members(body)
         raise BadRequest("Body must be a JSON object.")
+    if is_too_deep(body, found):
+        raise BadRequest(f"Body is nested too deeply: {MAX_DEPTH} levels are read.", code="invalid_json")
     return camel(found)
 
 

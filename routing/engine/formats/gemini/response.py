@@ -122,3 +122,15 @@ def _candidate(choice: Choice, index: int, exchange: Exchange) -> Members:
     if choice.logprobs:
         ended["logprobsResult"] = encode_logprobs(choice.logprobs)
     return ended
+
+
+class _Count(msgspec.Struct, rename="camel"):
+    total_tokens: int
+
+
+_COUNT = msgspec.json.Decoder(_Count)
+
+
+def decode_count(body: bytes) -> int:
+    """Return the tokens of a count; raises ValueError where the body does not say."""
+    return _COUNT.decode(body).total_tokens

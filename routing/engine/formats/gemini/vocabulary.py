@@ -63,24 +63,24 @@ class UsageCounts(msgspec.Struct, rename="camel"):
 
 def usage_of(counts: Mapping[str, Any], *, includes_cache: bool = True) -> Usage:
     """Return the usage that an upstream reports, whatever is missing, null or negative in it."""
-    prompt, tools, cached, thoughts = (
-        _count(counts.get(name))
-        for name in ("promptTokenCount", "toolUsePromptTokenCount", "cachedContentTokenCount", "thoughtsTokenCount")
-    )
-    if counts.get("candidatesTokenCount") is not None:
-        candidates = _count(counts["candidatesTokenCount"])
-    else:
-        candidates = max(_count(counts.get("totalTokenCount")) - prompt - tools - thoughts, 0)
+    prompt = _count(counts.get("promptTokenCount")) + _count(counts.get("toolUsePromptTokenCount"))
+    cached = _count(counts.get("cachedContentTokenCount"))
+    thoughts = _count(counts.get("thoughtsTokenCount"))
+    candidates = counts.get("candidatesTokenCount")
+    if candidates is None:
+        candidates = _count(counts.get("totalTokenCount")) - prompt - thoughts
     return Usage(
-        input_tokens=max(prompt + tools + (0 if includes_cache else cached), cached),
-        output_tokens=candidates + thoughts,
+        input_tokens=max(prompt if includes_cache else prompt + cached, cached),
+        output_tokens=_count(candidates) + thoughts,
         cache_read_tokens=cached,
         reasoning_tokens=thoughts,
     )
 
 
 def _count(value: Any) -> int:
-    return max(int(value), 0) if isinstance(value, int | float) else 0
+    if isinstance(value, int):
+        return value if value > 0 else 0
+    return max(int(value), 0) if isinstance(value, float) else 0
 
 
 def encode_usage(usage: Usage) -> dict[str, int]:
@@ -134,9 +134,10 @@ def error_body(error: GatewayError, request_id: str) -> tuple[int, bytes]:
     return http, _encode({"error": {"code": http, "message": error.message, "status": status, "details": details}})
 
 
-def model_list(models: Sequence[str]) -> bytes:
-    """Return the listing, one page."""
-    return _encode({"models": [_card(model) for model in models]})
+def model_list(models: Sequence[str], *, next_page: str = "") -> bytes:
+    """Return one page of the listing."""
+    listed: dict[str, Any] = {"models": [_card(model) for model in models]}
+    return _encode(listed | ({"nextPageToken": next_page} if next_page else {}))
 
 
 def model_card(model: str) -> bytes:

@@ -7,9 +7,9 @@ from typing import Any
 import msgspec
 
 from routing.engine.codec import Exchange
+from routing.engine.formats.openai_chat.chunks import TornTexts
 from routing.engine.messages import StreamEvent, ToolBegan, ToolDelta
 from routing.engine.openai_shape import text_of
-from routing.engine.surrogates import Halves
 from routing.engine.toolnames import mint_id
 
 _encode = msgspec.json.Encoder().encode
@@ -34,10 +34,10 @@ class _Call(msgspec.Struct):
 class CallDecoder:
     """Follows the calls of one choice."""
 
-    def __init__(self, exchange: Exchange, choice: int, halves: Halves) -> None:
+    def __init__(self, exchange: Exchange, choice: int, torn: TornTexts) -> None:
         self.exchange = exchange
         self.choice = choice
-        self.halves = halves
+        self.torn = torn
         self.count = 0
         self._calls: list[_Call] = []
         self._by_index: dict[int, _Call] = {}
@@ -79,8 +79,8 @@ class CallDecoder:
             call.signature = _signature(entry["extra_content"])
         if call.number < 0 and call.name and (call.id or text):
             self._begin(call, events)
-        if text and (is_torn or self.halves):
-            text = self.halves.join(call.serial, text)
+        if text and (is_torn or self.torn):
+            text = self.torn.join(call.serial, text)
         if not text:
             return
         call.has_arguments = True

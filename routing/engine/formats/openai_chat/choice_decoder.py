@@ -9,8 +9,9 @@ import msgspec
 
 from routing.engine.codec import Exchange
 from routing.engine.formats.openai_chat.call_decoder import CallDecoder
-from routing.engine.formats.openai_chat.chunks import ChunkChoice, Delta
+from routing.engine.formats.openai_chat.chunks import ChunkChoice, Delta, TornTexts
 from routing.engine.formats.openai_chat.content import media_of, thinking_text
+from routing.engine.formats.openai_chat.logprobs import read_logprobs
 from routing.engine.formats.openai_chat.think_tags import ThinkTags
 from routing.engine.formats.openai_chat.vocabulary import BROKEN, DETAILS, FORMAT, finish_of
 from routing.engine.messages import (
@@ -27,7 +28,6 @@ from routing.engine.messages import (
     ToolDelta,
 )
 from routing.engine.openai_shape import text_of
-from routing.engine.surrogates import Halves
 
 _encode = msgspec.json.Encoder().encode
 _PLAIN_END = "stop"
@@ -42,8 +42,8 @@ class ChoiceDecoder:
         self.finish = ""
         self._exchange = exchange
         self._tags = ThinkTags() if exchange.target.capabilities.think_tags else None
-        self._halves = Halves()
-        self._calls = CallDecoder(exchange, number, self._halves)
+        self._torn = TornTexts()
+        self._calls = CallDecoder(exchange, number, self._torn)
         self._is_torn = False
         self._sequence = ""
         self._details: list[dict[str, Any]] = []
@@ -57,12 +57,12 @@ class ChoiceDecoder:
 
     def take(self, choice: ChunkChoice, is_torn: bool, events: list[StreamEvent]) -> None:
         """Append the events of one chunk."""
-        self._is_torn = is_torn or bool(self._halves)
+        self._is_torn = is_torn or bool(self._torn)
         delta = choice.delta or choice.message
         if delta is not None:
             self._read(delta, events)
-        if choice.logprobs:
-            self._read_logprobs(choice.logprobs, events)
+        if choice.logprobs and (tokens := read_logprobs(choice.logprobs)):
+            events.append(LogprobsDelta(tokens, self.number))
         if choice.finish_reason:
             self._read_finish(choice)
         elif choice.message is not None and choice.delta is None:
@@ -76,7 +76,7 @@ class ChoiceDecoder:
             self._think(thinking, events)
             self._say(text, events)
         is_nameless = self._calls.close(events)
-        for key, text in self._halves.rest().items():
+        for key, text in self._torn.rest().items():
             if isinstance(key, int):
                 events.append(ToolDelta(self._calls.number_of(key), text, self.number))
             elif key == "reasoning":
@@ -113,7 +113,7 @@ class ChoiceDecoder:
             thinking, text = self._tags.split(text)
             self._think(thinking, events)
         if self._is_torn:
-            text = self._halves.join("text", text)
+            text = self._torn.join("text", text)
         if text:
             if self._is_opaque:
                 self._end_reasoning(events)
@@ -121,14 +121,14 @@ class ChoiceDecoder:
 
     def _think(self, text: str, events: list[StreamEvent]) -> None:
         if self._is_torn:
-            text = self._halves.join("reasoning", text)
+            text = self._torn.join("reasoning", text)
         if text:
             self._has_thought = True
             events.append(ReasoningDelta(text, self.number))
 
     def _refuse(self, text: str, events: list[StreamEvent]) -> None:
         if self._is_torn:
-            text = self._halves.join("refusal", text)
+            text = self._torn.join("refusal", text)
         if text:
             self._end_reasoning(events)
             events.append(TextDelta(text, self.number, is_refusal=True))
@@ -189,11 +189,6 @@ class ChoiceDecoder:
         if url:
             events.append(PartMade(media_of("image", url), self.number))
 
-    def _read_logprobs(self, logprobs: Any, events: list[StreamEvent]) -> None:
-        tokens = logprobs.get("content") if isinstance(logprobs, dict) else None
-        if isinstance(tokens, list) and tokens:
-            events.append(LogprobsDelta(tokens, self.number))
-
     def _read_finish(self, choice: ChunkChoice) -> None:
         """Take note of a finish reason: a plain stop never takes back what was said before it."""
         word = choice.finish_reason if isinstance(choice.finish_reason, str) else str(choice.finish_reason)
@@ -212,8 +207,8 @@ def _citation(source: dict[str, Any]) -> Citation:
     return Citation(
         text_of(source.get("url")),
         text_of(source.get("title")),
-        start if isinstance(start, int) else None,
-        end if isinstance(end, int) else None,
+        start if type(start) is int else None,
+        end if type(end) is int else None,
         quote=text_of(source.get("content")),
     )
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import msgspec
 
-from routing.engine.wirejson import decode, mend
+from routing.engine.wirejson import Halves, decode, decode_halves, mend
 
 
 class Delta(msgspec.Struct, gc=False):
@@ -54,6 +53,32 @@ class Chunk(msgspec.Struct, gc=False):
     is_torn: bool = False
 
 
+class TornTexts:
+    """The texts of one choice, each joined for itself (its `key`) where characters were cut in half."""
+
+    __slots__ = ("_halves",)
+
+    def __init__(self) -> None:
+        self._halves: dict[str | int, Halves] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self._halves)
+
+    def join(self, key: str | int, text: str) -> str:
+        """Return the next piece of a text as it can be told; a half at its end is held back."""
+        halves = self._halves.pop(key, None) or Halves()
+        text = halves.join(text)
+        if halves.held:
+            self._halves[key] = halves
+        return text
+
+    def rest(self) -> dict[str | int, str]:
+        """Return what is left of each text at its end."""
+        rest = {key: halves.rest() for key, halves in self._halves.items()}
+        self._halves.clear()
+        return rest
+
+
 _CHUNK = msgspec.json.Decoder(Chunk)
 _ANY = msgspec.json.Decoder()
 #: Members of a delta that are text, cut where the upstream pleases.
@@ -78,7 +103,7 @@ def read_chunk(data: bytes) -> Chunk | None:
     chunk = read_chunk(mended)
     if chunk is not None and chunk.choices:
         chunk.is_torn = True
-        _put_back(chunk, json.loads(data))
+        _put_back(chunk, decode_halves(data))
     return chunk
 
 

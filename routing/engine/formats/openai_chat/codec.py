@@ -29,6 +29,7 @@ class OpenAIChatCodec(ClientCodec, UpstreamCodec):
     name = FORMAT
     lacks = frozenset({"citations"})
     media = frozenset({"image", "document", "audio", "video"})
+    forgets_state = True
     spelling = {
         "cache_key": "prompt_cache_key",
         "choices": "n",

@@ -200,7 +200,9 @@ def _repeated(exchange: Exchange) -> dict[str, Any]:
 def _as_declared(tool: Tool, names: ToolNames) -> Tool:
     """Return a tool under the client's name and of the client's kind, before it was fitted to the upstream."""
     name = names.restore(tool.name)
-    return Tool(name, "custom", tool.description) if names.is_custom(name) else replace(tool, name=name)
+    if tool.kind == "function" and names.is_custom(name):
+        return Tool(name, "custom", tool.description)
+    return replace(tool, name=name)
 
 
 def _choice_of(choice: ToolChoice | None, tools: list[Tool], names: ToolNames) -> Any:

@@ -44,7 +44,7 @@ from routing.engine.messages import (
 )
 from routing.engine.openai_shape import failure_of, read_usage, retry_after_s, text_of
 from routing.engine.toolnames import mint_id
-from routing.engine.wirejson import decode
+from routing.engine.wirejson import decode, is_json
 
 _ANY: msgspec.json.Decoder[Any] = msgspec.json.Decoder()
 CALLS = ("function_call", "custom_tool_call")
@@ -88,7 +88,7 @@ class _Output:
                 self._close_message("completed")
                 self._part(part)
         self._close_message(self._status)
-        if self._status == "incomplete" and self._items and "status" in self._items[-1]:
+        if self._status == "incomplete" and self._items and _breaks_off(self._items[-1]):
             self._items[-1]["status"] = "incomplete"
         return self._items
 
@@ -152,6 +152,13 @@ class _Output:
             self._items.append(reasoning_item(self._new_id("rs"), [], placed))
 
 
+def _breaks_off(item: Item) -> bool:
+    """Whether an answer that was cut short was cut in this item, its last."""
+    if item["type"] == "function_call":
+        return not is_json(item["arguments"].encode("utf-8", "replace"))
+    return bool(item["type"] == "custom_tool_call")
+
+
 def marked(state: Opaque | None, *, is_redacted: bool) -> Opaque | None:
     """Return the state of hidden thinking with the mark by which it is known on its way back."""
     return replace(state, place=REDACTED) if state is not None and is_redacted and not state.place else state
@@ -184,7 +191,10 @@ _ANSWER = msgspec.json.Decoder(_Answer)
 
 def decode_answer(body: bytes, exchange: Exchange) -> ChatAnswer:
     """Return a whole answer; see the contract."""
-    answer = decode(_ANSWER, body)
+    try:
+        answer = decode(_ANSWER, body)
+    except RecursionError as error:
+        raise ValueError("the answer is nested too deeply") from error
     if answer.error or answer.status in {"failed", "cancelled"}:
         raise ValueError(failure_of(answer.error)[0])
     if answer.status in {"queued", "in_progress"}:

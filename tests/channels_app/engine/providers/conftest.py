@@ -12,7 +12,7 @@ import openai
 import pytest
 from google import genai
 
-from channels_app.engine.provider import Timeouts, UpstreamRequest, UpstreamResponse
+from channels_app.engine.provider import Headers, Timeouts, UpstreamRequest, UpstreamResponse
 from channels_app.engine.providers import PROVIDERS
 from channels_app.engine.providers.echo import Echo
 
@@ -25,13 +25,21 @@ BODIES: dict[str, dict[str, Any]] = {
     "gemini:embedContent": {"content": {"parts": [{"text": "one two three"}]}},
     "gemini:generateContent": {"contents": [{"parts": [{"text": "one two three"}]}]},
     "gemini:streamGenerateContent": {"contents": [{"parts": [{"text": "one two three"}]}]},
+    "cohere-rerank": {"query": "two", "documents": ["one", "two three"]},
+    "jina-rerank": {"query": "two", "documents": ["one", {"text": "two three"}]},
     "openai-chat": {"messages": [{"role": "user", "content": "one two three"}]},
+    "openai-completions": {"prompt": "one two three"},
     "openai-embeddings": {"input": "one two three"},
     "openai-images": {"prompt": "one two three"},
+    "openai-moderations": {"input": "one two three"},
     "openai-responses": {"input": "one two three"},
+    "openai-speech": {"input": "one two three"},
 }
 #: Operations that stream when the request says so, or always.
-STREAMED = ["anthropic", "gemini:streamGenerateContent", "openai-chat", "openai-images", "openai-responses"]
+STREAMED = [
+    *("anthropic", "gemini:streamGenerateContent", "openai-chat", "openai-completions", "openai-images"),
+    "openai-responses",
+]
 
 Ask = Callable[..., Coroutine[Any, Any, UpstreamResponse]]
 
@@ -83,10 +91,11 @@ def ask(echo: Echo) -> Ask:
         model: str = "echo",
         is_stream: bool = False,
         timeouts: Timeouts = Timeouts(),  # noqa: B008 - a frozen value
+        headers: Headers | None = None,
     ) -> UpstreamResponse:
         content = body if isinstance(body, bytes) else json.dumps(BODIES[operation] if body is None else body).encode()
         url = echo.url(echo.base_url, operation, model)
-        request = UpstreamRequest(operation, model, is_stream, "POST", url, [], content, timeouts)
+        request = UpstreamRequest(operation, model, is_stream, "POST", url, headers or [], content, timeouts)
         return await echo.send(request, NoNetwork())
 
     return send
@@ -118,13 +127,19 @@ class EchoTransport(httpx2.AsyncBaseTransport):
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         content = await request.aread()
-        body = json.loads(content)
+        content_type = request.headers["content-type"]
+        is_form = content_type.startswith("multipart/")
+        body = {"model": _FORM_MODEL.search(content)[1].decode()} if is_form else json.loads(content)
         matches = {name: pattern.fullmatch(request.url.path) for name, pattern in self._patterns.items()}
         [(operation, found)] = [(name, match) for name, match in matches.items() if match]
         model = found.groupdict().get("model") or body["model"]
         is_stream = bool(body.get("stream")) or "stream" in operation
-        answer = await self._ask(operation, content, model=model, is_stream=is_stream)
+        headers = [("content-type", content_type)]
+        answer = await self._ask(operation, content, model=model, is_stream=is_stream, headers=headers)
         return httpx2.Response(answer.status, headers=answer.headers, stream=_Body(answer), request=request)
+
+
+_FORM_MODEL = re.compile(rb'name="model"\r\n\r\n(.*?)\r\n')
 
 
 def _pattern(path: str) -> str:

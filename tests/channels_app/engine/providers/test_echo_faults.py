@@ -8,6 +8,7 @@ import pytest
 from channels_app.engine.errors import UpstreamBroken, UpstreamTimeout
 from channels_app.engine.provider import Timeouts, UpstreamRequest
 from channels_app.engine.providers.echo import WIRES, Echo
+from tests.channels_app.engine.providers.conftest import BODIES
 
 pytestmark = pytest.mark.asyncio
 
@@ -26,6 +27,10 @@ async def read_until_broken(answer, error):
 
 async def test_tests_know_every_operation(operation):
     assert operation in WIRES
+
+
+async def test_tests_know_all_operations_but_the_forms():
+    assert set(BODIES) == {name for name, wire in WIRES.items() if not wire.takes_form}
 
 
 async def test_any_other_model_answers_like_echo(ask, operation):

@@ -40,6 +40,15 @@ RICH = {
         "stream_options": {"include_usage": True},
         "max_tokens": 4,
     },
+    "cohere-rerank": {"query": "x", "documents": ["x", {"text": "y"}], "top_n": 1, "return_documents": True},
+    "jina-rerank": {"query": "x", "documents": ["x"]},
+    "openai-completions": {
+        "prompt": ["a", [1, 2]],
+        "stream_options": {"include_usage": True},
+        "max_tokens": 4,
+    },
+    "openai-moderations": {"input": [{"type": "text", "text": "x"}]},
+    "openai-speech": {"input": "x", "response_format": "wav", "stream_format": "sse"},
     "openai-embeddings": {"input": ["a", [1, 2]], "encoding_format": "base64", "dimensions": 4},
     "openai-images": {"prompt": "x", "n": 2, "response_format": "url"},
     "openai-responses": {
@@ -102,7 +111,7 @@ async def test_odd_value_anywhere_is_answered_or_refused(ask, operation, is_stre
         b'{"messages": [1], "contents": [1], "input": {}, "prompt": [], "requests": [1], "content": []}',
         b'{"messages": [{"role": "user", "content": "\xff"}], "contents": [{"parts": [{"text": "\xff"}]}],'
         b' "input": "\xff", "prompt": "\xff", "requests": [{"content": {"parts": [{"text": "\xff"}]}}],'
-        b' "content": {"parts": [{"text": "\xff"}]}, "max_tokens": 1}',
+        b' "content": {"parts": [{"text": "\xff"}]}, "max_tokens": 1, "query": "\xff", "documents": ["\xff"]}',
         b'{"x": ' + b"[" * 100_000 + b"]" * 100_000 + b"}",
     ],
     ids=range(12),

@@ -156,6 +156,6 @@ def _wrong_event(draw: st.DrawFn, block: bytes) -> bytes:
     head, mark, data = block.partition(b"data: ")
     try:
         value = json.loads(data)
-    except ValueError:
+    except (ValueError, RecursionError):
         return block
     return head + mark + draw(wrong_types(value)) + b"\n\n"

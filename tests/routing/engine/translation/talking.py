@@ -16,7 +16,7 @@ from routing.engine.format import Asked
 from routing.engine.formats import CODECS, client_codec
 from routing.engine.losses import Losses
 from routing.engine.messages import ChatRequest, Message, StreamEvent, Text
-from routing.engine.translation import TranslatingReader, Translation
+from routing.engine.translation import Telling, TranslatingReader, Translation
 
 #: Codecs that the registry names before their module is there: only these may be skipped.
 AWAITED = ("anthropic", "gemini", "openai-chat", "openai-responses")
@@ -126,7 +126,7 @@ def reader_of(translating: Translation) -> TranslatingReader:
         Asked(request.model, is_stream=True, wants_usage=request.wants_usage),
         decoder=translating.upstream.stream_decoder(translating.exchange),
         encoder=translating.client.stream_encoder(translating.exchange),
-        telling=translating.told(),
+        telling=Telling(translating.exchange),
         request_id="req_1",
     )
 

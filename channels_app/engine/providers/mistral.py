@@ -1,0 +1,34 @@
+"""Mistral."""
+
+from channels_app.engine.capabilities import Capabilities
+from channels_app.engine.provider import Probe, Provider
+
+
+class Mistral(Provider):
+    """The Mistral API, https://docs.mistral.ai/api."""
+
+    name = "mistral"
+    label = "Mistral"
+    base_url = "https://api.mistral.ai"
+    capabilities = {
+        "openai-chat": Capabilities(
+            prefix=True,
+            required_choice="any",
+            tool_id=r"^[a-zA-Z0-9]{9}$",
+            max_tool_id=9,
+            max_temperature=1.5,
+            seed_field="random_seed",
+            logit_bias=False,
+            logprobs=False,
+            user=False,
+            # Usage comes with the last chunk anyway, and the question for it is refused.
+            stream_usage=False,
+        )
+    }
+    endpoints = {
+        "openai-chat": "/v1/chat/completions",
+        "openai-embeddings": "/v1/embeddings",
+        "openai-moderations": "/v1/moderations",
+        "openai-transcription": "/v1/audio/transcriptions",
+    }
+    probe = Probe("/v1/models")

@@ -1,0 +1,25 @@
+"""Text Generation Inference, and Text Embeddings Inference beside it."""
+
+from msgspec.structs import replace
+
+from channels_app.engine.profiles import OPEN_CHAT, OPEN_MODELS
+from channels_app.engine.provider import Probe, Provider
+
+
+class TextGenerationInference(Provider):
+    """A server of https://huggingface.co/docs/text-generation-inference or of its sibling for embeddings."""
+
+    name = "tgi"
+    label = "Text Generation Inference"
+    base_url_example = "http://127.0.0.1:8080"
+    needs_credential = False
+    # A plain JSON object is no grammar there; a schema is.
+    capabilities = {"openai-chat": replace(OPEN_CHAT, top_k=False, choices=False, json_object=False)}
+    models = OPEN_MODELS
+    endpoints = {
+        "openai-chat": "/v1/chat/completions",
+        "openai-completions": "/v1/completions",
+        "openai-embeddings": "/v1/embeddings",
+        "tei-rerank": "/rerank",
+    }
+    probe = Probe("/health")

@@ -1,0 +1,56 @@
+"""The parts of the documentation that follow from registries: `python -m tests.generated_docs` writes them anew."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+from channels_app.engine.provider import Provider
+from channels_app.engine.providers import PROVIDERS
+from routex_site import ROOT
+
+
+def provider_table() -> str:
+    """Return a row per provider: where it is, what it wants, what it answers."""
+    rows = [
+        "| provider | | base URL | credential | conversations | also |",
+        "|---|---|---|---|---|---|",
+    ]
+    rows += [_provider_row(PROVIDERS[name]) for name in PROVIDERS if name != "echo"]
+    return "\n".join(rows)
+
+
+def _provider_row(provider: Provider) -> str:
+    url = f"`{provider.base_url}`" if provider.base_url else f"yours, such as `{provider.base_url_example}`"
+    credential = provider.credential if provider.needs_credential else f"{provider.credential}, if it asks for one"
+    spoken = dict.fromkeys(operation.partition(":")[0] for operation in provider.endpoints)
+    conversations = [name for name in spoken if name in provider.capabilities]
+    also = sorted(
+        operation
+        for operation in provider.endpoints
+        if operation not in conversations and not operation.lower().endswith((":stream", "generatecontent"))
+    )
+    cells = [f"`{provider.name}`", provider.label, url, credential, _code(conversations), _code(also)]
+    return f"| {' | '.join(cells)} |"
+
+
+def _code(names: list[str]) -> str:
+    return ", ".join(f"`{name}`" for name in names)
+
+
+#: Document and the name of its part → what makes it. The part stands between `<!-- name -->` and `<!-- /name -->`.
+PARTS: dict[tuple[str, str], Callable[[], str]] = {("docs/providers.md", "providers"): provider_table}
+
+
+def fresh(document: str, name: str) -> str:
+    """Return a document's text with that part made anew."""
+    text = (ROOT / document).read_text(encoding="utf-8")
+    pattern = rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)"
+    assert re.search(pattern, text, re.DOTALL), f"{document} has no part {name}"
+    return re.sub(pattern, lambda found: f"{found[1]}\n{PARTS[document, name]()}\n\n{found[2]}", text, flags=re.DOTALL)
+
+
+if __name__ == "__main__":
+    for document, name in PARTS:
+        Path(ROOT / document).write_text(fresh(document, name), encoding="utf-8")
