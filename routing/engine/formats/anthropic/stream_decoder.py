@@ -64,6 +64,10 @@ class _Block:
     halves: Halves | None = None
 
 
+#: Events that are part of a message, so that it has begun.
+_INSIDE = frozenset({"content_block_start", "content_block_delta", "content_block_stop", "message_delta"})
+
+
 class AnthropicDecoder(SSEDecoder):
     """Follows named events from message_start to message_stop."""
 
@@ -95,6 +99,8 @@ class AnthropicDecoder(SSEDecoder):
             self._malformed(name, data, events)
             return
         kind = event.type or name.decode("utf-8", "replace")
+        if not self._has_begun and kind in _INSIDE:
+            self._begin(None, events)  # its message_start comes late, or never
         if kind == "content_block_delta":
             self._delta(event, plain, data, events)
         elif kind == "content_block_start":
@@ -156,11 +162,10 @@ class AnthropicDecoder(SSEDecoder):
     # --- the whole answer ------------------------------------------------------------------------------------------
 
     def _begin(self, message: Any, events: Events) -> None:
-        if self._has_begun:
-            return
-        self._has_begun = True
         said = message if isinstance(message, dict) else {}
-        events.append(Began(text_in(said.get("id")), text_in(said.get("model"))))
+        if not self._has_begun:
+            self._has_begun = True
+            events.append(Began(text_in(said.get("id")), text_in(said.get("model"))))
         self._count(said.get("usage"), events)
 
     def _count(self, usage: Any, events: Events) -> None:

@@ -89,6 +89,7 @@ class Chunks:
         self._exchange = exchange
         self._includes_cache = exchange.target.capabilities.input_includes_cache
         self._is_own_client = exchange.request.format == exchange.target.format
+        self._wanted = exchange.request.choices
         self._candidates: dict[int, _Candidate] = {}
         self._ids: set[str] = set()
         self._counts: Any = None
@@ -153,13 +154,21 @@ class Chunks:
 
     # --- candidates ------------------------------------------------------------------------------------------------
 
+    def _number(self, index: int) -> int:
+        """Return a new candidate's number: its index where the client asked for so many, else its place in the order.
+
+        The later one of several may speak first; but an index may also be missing, or leave a gap.
+        """
+        if self._wanted == 1:
+            return len(self._candidates)
+        return index if 0 <= index < self._wanted else self._wanted + len(self._candidates)
+
     def _candidate(self, given: Members, place: int, events: list[StreamEvent]) -> None:
         index = given.get("index")
         index = index if isinstance(index, int) else place
         candidate = self._candidates.get(index)
         if candidate is None:
-            # Numbered in the order in which they come up: an index may be missing, or leave a gap.
-            candidate = self._candidates[index] = _Candidate(len(self._candidates))
+            candidate = self._candidates[index] = _Candidate(self._number(index))
         content = given.get("content")
         parts = content.get("parts") if isinstance(content, dict) else None
         is_first = not candidate.texts and not candidate.offsets.size

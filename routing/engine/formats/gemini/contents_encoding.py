@@ -133,7 +133,9 @@ class _Writing:
         written: list[Members] = []
         thought = _ThoughtSignature()
         for part in parts:
-            if isinstance(part, Reasoning):
+            if isinstance(part, Reasoning) and self._is_own_client:
+                written += self._thoughts(part)
+            elif isinstance(part, Reasoning):
                 thought.begin(self._thought(part))
             elif (encoded := self._said(part, written)) is not None:
                 thought.pass_on(encoded)
@@ -153,10 +155,19 @@ class _Writing:
         self._other(part, written)
         return None
 
-    def _thought(self, part: Reasoning) -> str:
-        """Return the signature of a thought that is this upstream's own."""
+    def _thoughts(self, part: Reasoning) -> list[Members]:
+        """Return a thought as the client of this format has it, none where another upstream signed it."""
         blob = sendable(part.state, self._exchange)
-        if not blob and (part.state is not None or not self._is_own_client):
+        if part.state is not None and not blob:
+            self._losses.dropped("thinking")
+            return []
+        signature = {"thoughtSignature": blob} if blob else {}
+        return [{"text": part.text, "thought": True, **signature}]
+
+    def _thought(self, part: Reasoning) -> str:
+        """Return the signature of a thought that is this upstream's own; other clients' thoughts stay behind."""
+        blob = sendable(part.state, self._exchange)
+        if not blob:
             self._losses.dropped("thinking")
         return blob
 
@@ -186,7 +197,7 @@ class _Writing:
 class _ThoughtSignature:
     """A thought's signature on its way to the next call, or where none comes, to the text that followed the thought.
 
-    Thoughts themselves are not sent back.
+    Thoughts themselves are not sent back for clients of other formats.
     """
 
     def __init__(self) -> None:

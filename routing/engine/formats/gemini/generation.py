@@ -183,6 +183,8 @@ def _thinking_config(exchange: Exchange) -> Members | None:
     is_off = wanted_effort(thinking) == "none"
     if not is_off and thinking.mode is None and not amount and thinking.is_shown is None and thinking.summary is None:
         return None
+    if thinking.is_shown is None and exchange.request.format == exchange.target.format:
+        return amount  # this format's own clients leave it to the model
     return {"includeThoughts": not is_off and thinking.is_shown is not False, **amount}
 
 

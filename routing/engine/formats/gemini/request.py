@@ -104,7 +104,10 @@ def encode_request(exchange: Exchange) -> Written:
 
 def _tool_config(exchange: Exchange, tools: list[Members]) -> Members:
     config: Members = dict(exchange.request.native.get("toolConfig") or {})
-    if (calling := encode_choice(exchange)) is not None:
+    calling = encode_choice(exchange)
+    if calling == {"mode": "AUTO"}:
+        config.setdefault("functionCallingConfig", calling)
+    elif calling is not None:
         config["functionCallingConfig"] = calling
     if len(tools) > 1 and "functionDeclarations" in tools[0] and exchange.request.format != exchange.target.format:
         config["includeServerSideToolInvocations"] = True  # else these models refuse hosted tools beside functions

@@ -86,6 +86,9 @@ def decode_choice(value: Any) -> tuple[ToolChoice | None, Members]:
         raise BadRequest(
             f"`{path}.mode` must be AUTO, ANY, NONE or VALIDATED, not {calling['mode']!r}.", param=f"{path}.mode"
         )
+    if word == "VALIDATED" and not names:
+        # Not told apart from AUTO elsewhere: the choice says which functions, and each tool how strict it is.
+        native["functionCallingConfig"] = {"mode": word}
     if not names or mode == "none":
         return ToolChoice(mode), native
     return ToolChoice(mode, names, is_list=mode == "auto" or len(names) > 1), native

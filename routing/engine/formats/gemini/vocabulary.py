@@ -78,7 +78,7 @@ def usage_of(counts: Mapping[str, Any], *, includes_cache: bool = True) -> Usage
 
 
 def _count(value: Any) -> int:
-    if isinstance(value, int):
+    if type(value) is int:  # true and false are no counts
         return value if value > 0 else 0
     return max(int(value), 0) if isinstance(value, float) else 0
 

@@ -12,6 +12,8 @@ from routing.engine.losses import Losses
 from routing.engine.messages import Media, Message, Native, Part, Text, ToolResult
 
 JSON = dict[str, Any]
+#: Stands for a turn of which nothing could be carried: without it, the turn before would be the last.
+_LEFT_OUT = "[An attachment was left out.]"
 
 
 def write_messages(exchange: Exchange, system: Sequence[Text]) -> list[JSON]:
@@ -72,7 +74,8 @@ class _Writing:
             self.losses.emulated("tool_result_media")
             self._add("user", moved)
         if rest or not results:
-            self._add("user", self._content(rest), message.name)
+            lost = _LEFT_OUT if any(isinstance(part, Media) for part in rest) else ""
+            self._add("user", self._content(rest) or lost, message.name)
 
     def _add(self, role: str, content: str | list[JSON], name: str = "") -> None:
         """Append a message, or add to the one before where roles must alternate."""
@@ -88,6 +91,8 @@ class _Writing:
         if len(texts) == len(parts):
             return self.turns.words(texts, "\n\n")
         written = [written for part in parts if (written := self._part(part)) is not None]
+        if len(written) == 1 and not is_apart(written):
+            return str(written[0]["text"])
         return written or ""
 
     def _part(self, part: Part) -> JSON | None:

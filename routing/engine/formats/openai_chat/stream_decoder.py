@@ -83,7 +83,11 @@ class ChatDecoder(SSEDecoder):
 
     def _read_odd(self, chunk: Chunk, data: bytes, events: list[StreamEvent]) -> None:
         """Read an event that is an error, or one without choices: usage alone, or nothing of interest."""
-        failed = failure_in(decode(_ANY, data))
+        try:
+            failed = failure_in(decode(_ANY, data))
+        except (ValueError, RecursionError):  # what a chunk has no member for is read here for the first time
+            self._read_torn(events)
+            return
         if failed is None and (chunk.object == "error" or chunk.error):
             failed = Failed("")
         if failed is not None:

@@ -97,6 +97,15 @@ def rows(value: Any, path: str) -> list[Any]:
     return value
 
 
+def words(value: Any, path: str) -> list[str]:
+    """Return a list of strings, an empty one for null."""
+    given = rows(value, path)
+    for place, each in enumerate(given):
+        if not isinstance(each, str):
+            raise wrong(each, f"{path}[{place}]", "a string")
+    return given
+
+
 def wrong_word(word: str, path: str, words: tuple[str, ...]) -> BadRequest:
     """Return the error that says which words a member may be."""
     found = f"`{word}`" if word else "nothing"

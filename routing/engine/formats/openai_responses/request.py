@@ -66,7 +66,7 @@ def decode_request(body: bytes, *, model: str = "", is_stream: bool = False) -> 
     text = fields.record(given.get("text"), "text")
     reasoning = fields.record(given.get("reasoning"), "reasoning")
     top_logprobs = fields.whole(given.get("top_logprobs"), "top_logprobs")
-    wants_logprobs = bool(top_logprobs) or OUTPUT_LOGPROBS in fields.rows(given.get("include"), "include")
+    wants_logprobs = bool(top_logprobs) or OUTPUT_LOGPROBS in fields.words(given.get("include"), "include")
     return ChatRequest(
         format=NAME,
         model=fields.text(given.get("model"), "model") or model,

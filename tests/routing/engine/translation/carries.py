@@ -257,7 +257,9 @@ GEMINI = Carries(
         "is_stream": st.booleans(),
     },
     tools=function(),
-    tool_choice=st.one_of(_SIMPLE, _LISTED.filter(lambda choice: choice.mode == "required")),
+    tool_choice=st.one_of(
+        _SIMPLE, _NAMED, _LISTED.filter(lambda choice: choice.mode == "required" and len(choice.names) > 1)
+    ),
     media=st.one_of(_image_data(), _pdf(), _recording("audio/wav")),
     mid_system=False,
     keeps=frozenset({"system_blocks", "order", "errors"}),

@@ -44,7 +44,7 @@ def is_whole(name: str, body: bytes, choices: int = 1) -> bool:
     """Whether a stream of well-formed events has come to its own end."""
     events = [data if isinstance(data, dict) else {} for _, data in events_in(body)]
     if name == "anthropic":
-        return any(event.get("type") == "message_stop" for event in events)
+        return any(_is_end_of_message(event) for event in events)
     if name == "openai-responses":
         return any(event.get("type") in {"response.completed", "response.incomplete"} for event in events)
     if name == "gemini":
@@ -56,6 +56,13 @@ def is_whole(name: str, body: bytes, choices: int = 1) -> bool:
     return _all_finished(said, "finish_reason", choices)
 
 
+def _is_end_of_message(event: dict[str, Any]) -> bool:
+    """Whether an event is a message's last, or says why it stopped, to which the last adds nothing."""
+    delta = event.get("delta")
+    has_reason = isinstance(delta, dict) and delta.get("stop_reason") is not None
+    return event.get("type") == "message_stop" or (event.get("type") == "message_delta" and has_reason)
+
+
 def _all_finished(said: list[dict[str, Any]], member: str, choices: int) -> bool:
     seen = {each.get("index", 0) for each in said}
     return len(seen) >= choices and seen == {each.get("index", 0) for each in said if each.get(member)}
@@ -65,8 +72,10 @@ def may_end(name: str, event: Any) -> bool:
     """Whether a stream might be over after an event: nothing that follows has to be read."""
     if not isinstance(event, dict):
         return False
-    if name in {"anthropic", "openai-responses"}:
-        return event.get("type") in ("message_stop", "response.completed", "response.incomplete")
+    if name == "anthropic":
+        return _is_end_of_message(event)
+    if name == "openai-responses":
+        return event.get("type") in ("response.completed", "response.incomplete")
     said = event.get("candidates") if name == "gemini" else event.get("choices")
     finish = "finishReason" if name == "gemini" else "finish_reason"
     is_finish = isinstance(said, list) and any(isinstance(each, dict) and each.get(finish) for each in said)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from importlib.util import find_spec
 from itertools import pairwise
 
 import pytest
@@ -16,10 +15,7 @@ from routing.engine.format import Asked
 from routing.engine.formats import CODECS, client_codec
 from routing.engine.losses import Losses
 from routing.engine.messages import ChatRequest, Message, StreamEvent, Text
-from routing.engine.translation import Telling, TranslatingReader, Translation
-
-#: Codecs that the registry names before their module is there: only these may be skipped.
-AWAITED = ("anthropic", "gemini", "openai-chat", "openai-responses")
+from routing.engine.translation import TranslatingReader, Translation
 
 #: Formats that clients speak; the others are dialects of upstreams.
 CLIENTS = ("anthropic", "gemini", "openai-chat", "openai-responses")
@@ -55,30 +51,17 @@ PERMISSIVE = Capabilities(
 ACCOUNT = "chn_1"
 
 
-def is_built(name: str) -> bool:
-    """Whether a codec's module is there."""
-    folder = name.replace("-", "_")
-    return name not in AWAITED or find_spec(f"routing.engine.formats.{folder}.codec") is not None
-
-
 def each(names: Iterable[str]) -> list:
-    """Return pytest parameters for codecs; those still awaited are skipped."""
-    return [pytest.param(name, id=name, marks=_skips(name)) for name in names]
+    """Return pytest parameters for codecs."""
+    return [pytest.param(name, id=name) for name in names]
 
 
 def each_pair(clients: Iterable[str] = CLIENTS, upstreams: Iterable[str] = CLIENTS) -> list:
     """Return pytest parameters for every (client, upstream)."""
     upstreams = tuple(upstreams)
     return [
-        pytest.param(client, upstream, id=f"{client} over {upstream}", marks=_skips(client, upstream))
-        for client in clients
-        for upstream in upstreams
+        pytest.param(client, upstream, id=f"{client} over {upstream}") for client in clients for upstream in upstreams
     ]
-
-
-def _skips(*names: str) -> list[pytest.MarkDecorator]:
-    absent = [name for name in names if not is_built(name)]
-    return [pytest.mark.skip(reason=f"{' and '.join(absent)}: no codec yet")] if absent else []
 
 
 def client(name: str) -> ClientCodec:
@@ -101,7 +84,7 @@ def asked(name: str, **fields) -> ChatRequest:
 def exchange(request: ChatRequest, to: str, can: Capabilities = PERMISSIVE, request_id: str = "req_1") -> Exchange:
     """Return an exchange of this request with an upstream of a format."""
     target = Target(to, "somewhere", ACCOUNT, request.model, can)
-    spelling = client(request.format).spelling if request.format in CLIENTS and is_built(request.format) else {}
+    spelling = client(request.format).spelling if request.format in CLIENTS else {}
     return Exchange(request, target, request_id, Losses(spelling))
 
 
@@ -126,7 +109,7 @@ def reader_of(translating: Translation) -> TranslatingReader:
         Asked(request.model, is_stream=True, wants_usage=request.wants_usage),
         decoder=translating.upstream.stream_decoder(translating.exchange),
         encoder=translating.client.stream_encoder(translating.exchange),
-        telling=Telling(translating.exchange),
+        telling=translating.told(),
         request_id="req_1",
     )
 

@@ -56,6 +56,12 @@ def parts(body, size):
     return answered(start() + body + end(), size).choices[0].parts
 
 
+def test_a_message_whose_start_comes_late_has_begun_once(size):
+    events = decoded(text(0, "x") + start(input_tokens=7, output_tokens=1) + end(), size)
+    assert events[:2] == [Began(), TextDelta("x")] and events.count(Began()) == 1
+    assert [event.usage.input_tokens for event in events if isinstance(event, UsageReport)][-1] == 7
+
+
 def test_a_whole_stream(size):
     call = {"type": "tool_use", "id": "toolu_1", "name": "f", "input": {}}
     thinking = {"type": "thinking", "thinking": "", "signature": ""}

@@ -245,7 +245,7 @@ def test_thoughts_without_a_signature_are_dropped():
 def test_own_client_is_taken_at_its_word():
     parts = (Reasoning(("hm",)), ToolCall("c", "f", "{}", state=Opaque("raw")), Text("x", state=Opaque("cnR4MTtorn")))
     found, losses = signatures(*parts, fmt="gemini")
-    assert found == ["raw", None]
+    assert found == [None, "raw", None]
     assert "dropped:thinking" in losses  # the torn wrapper
 
 
@@ -319,6 +319,12 @@ def test_strict_functions_are_validated_where_the_choice_is_free():
         assert (body["toolConfig"], losses) == ({"functionCallingConfig": {"mode": "VALIDATED"}}, set())
     assert written(asked(tools=strict, tool_choice=ToolChoice("required")))[1] == {"dropped:strict"}
     assert written(asked(tools=strict[1:], tool_choice=ToolChoice("required")))[1] == set()
+
+
+def test_own_clients_keep_validated_calls():
+    native = {"toolConfig": {"functionCallingConfig": {"mode": "VALIDATED"}}}
+    body, losses = written(asked(fmt="gemini", tools=(F,), tool_choice=ToolChoice("auto"), native=native))
+    assert (body["toolConfig"], losses) == (native["toolConfig"], set())
 
 
 SEARCH = Tool("web_search", "hosted", native={"type": "web_search_20250305"}, format="anthropic")

@@ -111,8 +111,13 @@ def test_several_texts_stay_apart_where_lists_are_taken():
 def test_what_has_no_part_is_dropped_and_said():
     request = asked(user(Media("document", url="https://a.example/a.pdf"), Media("document", text="t", context="c")))
     sent, lost = written(request)
-    assert sent["messages"][0]["content"] == [{"type": "text", "text": "t"}]
+    assert sent["messages"][0]["content"] == "t"
     assert {"dropped:document", "dropped:context"} <= set(lost)
+
+
+def test_a_turn_of_which_nothing_can_be_carried_keeps_its_place():
+    request = asked(user(Text("a")), model(Text("b")), user(Media("document", url="https://a.example/a.pdf")))
+    assert messages(request)[-1] == {"role": "user", "content": "[An attachment was left out.]"}
 
 
 def test_pictures_in_a_models_turn_are_dropped_and_said():

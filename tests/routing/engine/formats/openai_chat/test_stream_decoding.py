@@ -498,7 +498,9 @@ def test_error_of_a_choice():
     assert failure(stream) == Failed("m", 429)
 
 
-@pytest.mark.parametrize("data", [b"{", b'{"choices":[}', b"<html>", b'{"choices":[{"delta":{"content":"\xff"}}]}'])
+@pytest.mark.parametrize(
+    "data", [b"{", b'{"choices":[}', b"<html>", b'{"choices":[{"delta":{"content":"\xff"}}]}', b'{"a":"\xff"}']
+)
 def test_what_is_no_json_fails(data):
     assert "JSON" in failure(TEXT + event(data) + STOP).message
 

@@ -345,6 +345,7 @@ def test_what_only_this_format_has_is_kept_by_name():
         ({"stream": "yes"}, "stream"),
         ({"metadata": []}, "metadata"),
         ({"include": "x"}, "include"),
+        ({"include": ["x", ["y"]]}, "include[1]"),
     ],
 )
 def test_wrong_members_are_named(body, param):
