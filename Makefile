@@ -7,7 +7,7 @@ BIN    := $(VENV)/bin
 AGENTS             ?= @anthropic-ai/claude-code@2.1.197 @openai/codex@0.169.0 @google/gemini-cli@0.61.0
 ROUTEX_AGENTS_DIR ?= $(CURDIR)/.cache/agents
 
-.PHONY: help setup setup-dev browser run test test-uvicorn journeys soak chaos fuzz check format lock bench bench-peers clean
+.PHONY: help setup setup-dev browser run test test-uvicorn journeys soak chaos fuzz check docs format lock bench bench-peers clean
 
 help: ## Show this help
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -68,10 +68,14 @@ check: setup-dev ## Linters, types, import contracts, missing migrations, stale 
 	@$(BIN)/ruff format --check -q .
 	@$(BIN)/lint-imports --no-logo
 	@$(BIN)/mypy .
-	@$(BIN)/codespell --skip '*.lock,./data,./static/vendor,./requirements*.txt,./.venv*,./.git' --ignore-words-list 'ans,fo,hel,te,ue,crd,chanels,nmae'
+	@$(BIN)/codespell --skip '*.lock,./data,./static/vendor,./requirements*.txt,./.venv*,./.git' --ignore-words-list 'ans,fo,hel,te,ue,crd,chanels,nmae,caf,thi'
 	@$(BIN)/python tests/missing_migrations.py
 	@$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec docker-compose.yml
 	@$(BIN)/python tests/sizes.py
+
+docs: setup-dev ## Write the generated parts of the documentation anew
+	@$(BIN)/python -m tests.generated_docs
+	@$(BIN)/python -m tests.wire.matrix
 
 format: setup-dev ## Format the code
 	@$(BIN)/ruff check --fix -q . ; $(BIN)/ruff format -q .

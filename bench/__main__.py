@@ -1,127 +1,40 @@
-"""`make bench`: measure everything round-robin in one run and print one table of ratios."""
+"""`make bench`: measure everything round-robin in one run and print tables of ratios."""
 
 from __future__ import annotations
 
 import argparse
 import json
-import os
-import statistics
-import subprocess
 import sys
-from collections import defaultdict
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-import psutil
 from rich.console import Console
 from rich.table import Table
 
-from bench import targets
-from bench.targets import LOAD_CORE, MODEL, PATH, Target, pinned, stop, wait_ready
-from routex_site import ROOT
+from bench import flatness, pairs, targets
+from bench.measuring import Running, load, started, upstream_at
+from bench.targets import Target
 
 CONNECTIONS = (1, 32, 128)
 STREAMS = (100, 500)
-READY_LIMIT_S = 60.0
 
 
-@dataclass
-class Running:
-    """A target with its process, and all that was measured of it."""
-
-    target: Target
-    process: subprocess.Popen[bytes] | None = None
-    ready_s: float = 0.0
-    idle_mb: float = 0.0
-    seen: dict[str, list[dict[str, Any]]] = field(default_factory=lambda: defaultdict(list))
-
-    def tree(self) -> list[psutil.Process]:
-        """Return the process and its children."""
-        if self.process is None:
-            return []
-        parent = psutil.Process(self.process.pid)
-        return [parent, *parent.children(recursive=True)]
-
-    def cpu_us(self) -> float:
-        """Return the CPU time of the whole tree, from the scheduler's own nanoseconds where Linux tells them."""
-        total = 0.0
-        for process in self.tree():
-            for thread in Path(f"/proc/{process.pid}/task").glob("*/schedstat"):
-                total += int(thread.read_text().split()[0]) / 1000
-        return total
-
-    def rss_mb(self) -> float:
-        """Return the resident memory of the whole tree."""
-        return sum(process.memory_info().rss for process in self.tree()) / 1e6
-
-    def median(self, cell: str, name: str) -> float:
-        """Return the median of a figure over the rounds, NaN without one."""
-        values = [round_[name] for round_ in self.seen[cell] if name in round_]
-        return statistics.median(values) if values else float("nan")
-
-
-def load(running: Running, kind: str, count: int, seconds: float) -> dict[str, Any]:
-    """Run the load client once against a target and add the CPU that the target spent."""
-    target = running.target
-    before = running.cpu_us()
-    argv = [
-        sys.executable,
-        "-m",
-        "bench.load",
-        kind,
-        str(target.port),
-        PATH,
-        str(count),
-        str(seconds),
-        target.key,
-        MODEL,
-    ]
-    client = subprocess.Popen(argv, cwd=ROOT, stdout=subprocess.PIPE)
-    try:
-        if hasattr(os, "sched_setaffinity") and (os.cpu_count() or 1) > 1:
-            os.sched_setaffinity(client.pid, {LOAD_CORE})
-        output, _ = client.communicate(timeout=seconds + 90)
-    finally:
-        client.kill()
-    result: dict[str, Any] = json.loads(output.splitlines()[-1])
-    spent = running.cpu_us() - before
-    if result.get("sent"):
-        result["cpu_us"] = spent / result["sent"]
-    elif result.get("events"):
-        result["cpu_us"] = spent / result["events"]
-    result["rss_mb"] = running.rss_mb()
-    return result
-
-
-def measure(rounds: int, seconds: float) -> list[Running]:
+def measure(upstream_port: int, env: dict[str, str], key: str, rounds: int, seconds: float) -> list[Running]:
     """Start everything once, measure round-robin, stop everything."""
-    upstream_port = targets.free_port()
-    upstream = pinned([sys.executable, "-m", "bench.upstream", str(upstream_port)], LOAD_CORE)
-    running: list[Running] = []
-    try:
-        with targets.installation(upstream_port) as (env, key):
-            found = [targets.routex("daphne", env, key), targets.routex("uvicorn", env, key)]
-            peer = targets.litellm(upstream_port)
-            running = [Running(Target("direct", upstream_port, "none"))]
-            running += [Running(target) for target in [*found, *([peer] if peer else [])]]
-            for each in running[1:]:
-                assert each.target.start is not None
-                each.process = each.target.start()
-                url = f"http://127.0.0.1:{each.target.port}{each.target.ready_path}"
-                each.ready_s, each.idle_mb = wait_ready(url, READY_LIMIT_S), each.rss_mb()
-            for number in range(rounds):
-                for kind, counts in (("whole", CONNECTIONS), ("streams", STREAMS)):
-                    for count in counts:
-                        for each in running:
-                            print(f"round {number + 1}/{rounds}: {kind} {count} {each.target.name}", file=sys.stderr)
-                            each.seen[f"{kind} {count}"].append(load(each, kind, count, seconds))
-            return running
-    finally:
-        for each in running:
-            if each.process is not None:
-                stop(each.process)
-        stop(upstream)
+    peer = targets.litellm(upstream_port)
+    found = [
+        Target("direct", upstream_port, "none"),
+        targets.routex("daphne", env, key),
+        targets.routex("uvicorn", env, key),
+        *([peer] if peer else []),
+    ]
+    with started(found) as running:
+        for number in range(rounds):
+            for kind, counts in (("whole", CONNECTIONS), ("streams", STREAMS)):
+                for count in counts:
+                    for each in running:
+                        print(f"round {number + 1}/{rounds}: {kind} {count} {each.target.name}", file=sys.stderr)
+                        each.seen[f"{kind} {count}"].append(load(each, kind, count, seconds))
+    return running
 
 
 def table(running: list[Running]) -> Table:
@@ -168,16 +81,33 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="bench", description=__doc__)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=3.0, help="of each cell")
+    parser.add_argument("--pair-seconds", type=float, default=1.5, help="of each cell of the table of pairs")
     parser.add_argument("--json", type=Path, help="also write every figure here")
     parser.add_argument("--install-peers", action="store_true", help="install the peers and do nothing else")
+    part = parser.add_mutually_exclusive_group()
+    part.add_argument("--pairs-only", action="store_true", help="only what translation costs, over the wire")
+    part.add_argument("--no-pairs", action="store_true", help="leave out what translation costs")
+    part.add_argument("--flatness-only", action="store_true", help="only whether long streams cost the same throughout")
     chosen = parser.parse_args()
     if chosen.install_peers:
         targets.install_peers()
         return
-    running = measure(chosen.rounds, chosen.seconds)
-    Console(width=160).print(table(running))
+    console, figures = Console(width=160), {}
+    if not chosen.flatness_only:
+        port = targets.free_port()
+        with upstream_at(port), targets.installation(port) as (env, key):
+            if not chosen.pairs_only:
+                running = measure(port, env, key, chosen.rounds, chosen.seconds)
+                console.print(table(running))
+                figures.update({each.target.name: each.seen for each in running})
+            if not chosen.no_pairs:
+                costs = pairs.measure(targets.routex("daphne", env, key), chosen.rounds, chosen.pair_seconds)
+                console.print(pairs.table(costs))
+                figures["pairs"] = costs.seen
+    if not chosen.no_pairs and not chosen.pairs_only:
+        console.print(flatness.table(flatness.measure()))
     if chosen.json:
-        chosen.json.write_text(json.dumps({each.target.name: each.seen for each in running}, indent=1))
+        chosen.json.write_text(json.dumps(figures, indent=1))
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """The load client: keep-alive requests as fast as answers come, or concurrent streams whose events are timed.
 
-`python -m bench.load whole PORT PATH CONNECTIONS SECONDS KEY MODEL` and
-`python -m bench.load streams PORT PATH STREAMS SECONDS KEY MODEL` print one line of JSON. Bounded in time and count.
+`python -m bench.load whole PORT FORMAT CONNECTIONS SECONDS KEY MODEL` and
+`python -m bench.load streams PORT FORMAT STREAMS SECONDS KEY MODEL` print one line of JSON. Bounded in time and count.
 """
 
 from __future__ import annotations
@@ -16,23 +16,10 @@ from typing import Any, cast
 
 import uvloop
 
+from bench.formats import SPOKEN, Spoken
 from bench.upstream import CHUNKS
 
-PROMPT = "Report on every subsystem, one sentence each, and say plainly what needs attention today. " * 4
 STAMP = re.compile(rb"@(\d+)@")
-
-
-def request(path: str, key: str, model: str, *, is_stream: bool) -> bytes:
-    """Return the bytes of one request of about half a kilobyte."""
-    body = json.dumps(
-        {"model": model, "messages": [{"role": "user", "content": PROMPT}]} | ({"stream": True} if is_stream else {}),
-        separators=(",", ":"),
-    ).encode()
-    head = (
-        f"POST {path} HTTP/1.1\r\nhost: 127.0.0.1\r\nauthorization: Bearer {key}\r\n"
-        f"content-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
-    )
-    return head.encode() + body
 
 
 class Whole(asyncio.Protocol):
@@ -87,12 +74,14 @@ def is_whole(answer: bytes) -> bool:
     return answer.endswith(b"0\r\n\r\n")
 
 
-async def run_whole(port: int, path: str, connections: int, seconds: float, key: str, model: str) -> dict[str, Any]:
+async def run_whole(
+    port: int, spoken: Spoken, connections: int, seconds: float, key: str, model: str
+) -> dict[str, Any]:
     """Return requests per second and latencies in milliseconds."""
     loop = asyncio.get_running_loop()
     latencies: list[int] = []
     failures: list[bytes] = []
-    message = request(path, key, model, is_stream=False)
+    message = spoken.request(key, model, is_stream=False)
     clients = []
     for _ in range(connections):
         _, client = await loop.create_connection(lambda: Whole(message, latencies, failures), "127.0.0.1", port)
@@ -135,12 +124,14 @@ class Streams:
 class Stream(asyncio.Protocol):
     """One streamed request on its own connection."""
 
-    def __init__(self, message: bytes, seen: Streams) -> None:
+    def __init__(self, message: bytes, spoken: Spoken, seen: Streams) -> None:
         self.message = message
+        self.spoken = spoken
         self.seen = seen
         self.over = asyncio.get_running_loop().create_future()
         self.events = 0
         self.has_end = False
+        self.is_repeating = False
         self.tail = b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -153,7 +144,7 @@ class Stream(asyncio.Protocol):
         """Time every event that this read brought."""
         now = time.monotonic_ns()
         data = self.tail + data
-        stamps = STAMP.findall(data)
+        stamps = STAMP.findall(self._new(data))
         self.tail = data[-40:] if not data.endswith(b"\n") else b""
         if self.tail and STAMP.search(self.tail):
             self.tail = b""
@@ -163,10 +154,18 @@ class Stream(asyncio.Protocol):
             self.events += len(stamps)
             self.seen.merged += len(stamps) - 1
             self.seen.late_ns.extend(now - int(stamp) for stamp in stamps)
-        if b"[DONE]" in data:
+        if self.spoken.end in data:
             self.has_end = True
         if self.has_end and data.endswith((b"0\r\n\r\n", b"\n\n")):
             self._finish()
+
+    def _new(self, data: bytes) -> bytes:
+        """Return what may hold events not seen yet: some formats end by saying the whole text again."""
+        if self.is_repeating or not self.spoken.repeats:
+            return b"" if self.is_repeating else data
+        new, mark, _ = data.partition(self.spoken.repeats)
+        self.is_repeating = bool(mark)
+        return new
 
     def _finish(self) -> None:
         if not self.over.done():
@@ -178,17 +177,17 @@ class Stream(asyncio.Protocol):
         self._finish()
 
 
-async def run_streams(port: int, path: str, streams: int, seconds: float, key: str, model: str) -> dict[str, Any]:
+async def run_streams(port: int, spoken: Spoken, streams: int, seconds: float, key: str, model: str) -> dict[str, Any]:
     """Return added times of events; every stream is followed by another until the time is over."""
     loop = asyncio.get_running_loop()
     seen = Streams()
-    message = request(path, key, model, is_stream=True)
+    message = spoken.request(key, model, is_stream=True)
     end_s = time.monotonic() + seconds
 
     async def one_after_another(delay_s: float) -> None:
         await asyncio.sleep(delay_s)
         while time.monotonic() < end_s:
-            _, stream = await loop.create_connection(lambda: Stream(message, seen), "127.0.0.1", port)
+            _, stream = await loop.create_connection(lambda: Stream(message, spoken, seen), "127.0.0.1", port)
             try:
                 await asyncio.wait_for(stream.over, timeout=30)
             except TimeoutError:
@@ -219,9 +218,9 @@ async def run_streams(port: int, path: str, streams: int, seconds: float, key: s
 
 def main() -> None:
     """Run what the arguments say and print its line."""
-    kind, port, path, count, seconds, key, model = sys.argv[1:]
+    kind, port, name, count, seconds, key, model = sys.argv[1:]
     run = {"whole": run_whole, "streams": run_streams}[kind]
-    print(json.dumps(uvloop.run(run(int(port), path, int(count), float(seconds), key, model))))
+    print(json.dumps(uvloop.run(run(int(port), SPOKEN[name], int(count), float(seconds), key, model))))
 
 
 if __name__ == "__main__":

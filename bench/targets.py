@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import psutil
 import yaml
@@ -24,8 +25,14 @@ from routex_site import ROOT
 from routex_site.embedded import postgres, valkey
 from tenants.engine import keys
 
-PATH = "/v1/chat/completions"
 MODEL = "bench"
+#: Upstream format → its channel's provider, base URL after the port, and model.
+CHANNELS = {
+    "openai-chat": ("openai-compatible", "/v1", "bench-chat"),
+    "openai-responses": ("openai-compatible", "/v1", "bench-responses"),
+    "anthropic": ("anthropic-compatible", "", "bench-anthropic"),
+    "gemini": ("gemini", "", "bench-gemini"),
+}
 LITELLM = ROOT / ".venv-litellm"
 LITELLM_VERSION = "1.106.2"
 #: The core of what is measured, and the core of load, upstream and databases.
@@ -90,9 +97,21 @@ def stop(process: subprocess.Popen[bytes]) -> None:
             child.kill()
 
 
+def _channel(upstream_format: str, upstream: str) -> dict[str, Any]:
+    provider, tail, model = CHANNELS[upstream_format]
+    return {
+        "slug": f"speaks-{upstream_format}",
+        "provider": provider,
+        "format": upstream_format,
+        "base_url": upstream + tail,
+        "credentials": [{"slug": "main", "api_key": "bench-credential"}],
+        "models": [model],
+    }
+
+
 @contextmanager
 def installation(upstream_port: int) -> Iterator[tuple[dict[str, str], str]]:
-    """Set up PostgreSQL, Valkey and one tenant with a channel to the upstream; yield environment and key."""
+    """Set up PostgreSQL, Valkey and one tenant with channels to the upstream; yield environment and key."""
     folder = Path(tempfile.mkdtemp(prefix="routex-bench-"))
     database, cache = postgres.start(folder), valkey.start(folder)
     key = keys.mint()
@@ -111,7 +130,8 @@ def installation(upstream_port: int) -> Iterator[tuple[dict[str, str], str]]:
                         "base_url": f"http://127.0.0.1:{upstream_port}/v1",
                         "credentials": [{"slug": "main", "api_key": "bench-credential"}],
                         "models": [MODEL],
-                    }
+                    },
+                    *(_channel(name, f"http://127.0.0.1:{upstream_port}") for name in CHANNELS),
                 ],
             }
         ],

@@ -1,7 +1,7 @@
-"""A tiny upstream: fixed answers in OpenAI Chat, as cheap as a Python process can make them.
+"""A tiny upstream: fixed answers in the format that the path names, as cheap as a Python process can make them.
 
-`python -m bench.upstream PORT` serves one whole answer per POST, or, when the body asks for a stream, `CHUNKS` events
-`GAP_S` apart, each stamped with the monotonic clock so that the load client sees how late it arrives.
+`python -m bench.upstream PORT` serves one whole answer per POST, or, when path or body asks for a stream, `CHUNKS`
+events `GAP_S` apart, each stamped with the monotonic clock so that the load client sees how late it arrives.
 """
 
 from __future__ import annotations
@@ -14,27 +14,21 @@ from typing import cast
 
 import uvloop
 
+from bench.formats import SPOKEN, Spoken, spoken_at
+
 CHUNKS = 50
 GAP_S = 0.02
 
-_ANSWER = (
-    b'{"id":"chatcmpl-bench","object":"chat.completion","created":1760000000,"model":"bench","choices":[{"index":0,'
-    b'"message":{"role":"assistant","content":"' + b"All systems are as they should be. " * 8 + b'","refusal":null},'
-    b'"logprobs":null,"finish_reason":"stop"}],"usage":{"prompt_tokens":120,"completion_tokens":64,"total_tokens":184,'
-    b'"prompt_tokens_details":{"cached_tokens":0},"completion_tokens_details":{"reasoning_tokens":0}}}'
-)
-WHOLE = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%s" % (len(_ANSWER), _ANSWER)
 STREAM_HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
-EVENT = (
-    b'data: {"id":"chatcmpl-bench","object":"chat.completion.chunk","created":1760000000,"model":"bench",'
-    b'"choices":[{"index":0,"delta":{"content":"%s @%d@ "},"logprobs":null,"finish_reason":null}]}\n\n'
-)
-LAST = (
-    b'data: {"id":"chatcmpl-bench","object":"chat.completion.chunk","created":1760000000,"model":"bench",'
-    b'"choices":[{"index":0,"delta":{},"logprobs":null,"finish_reason":"stop"}]}\n\n'
-    b'data: {"id":"chatcmpl-bench","object":"chat.completion.chunk","created":1760000000,"model":"bench",'
-    b'"choices":[],"usage":{"prompt_tokens":120,"completion_tokens":50,"total_tokens":170}}\n\ndata: [DONE]\n\n'
-)
+
+
+def whole(body: bytes) -> bytes:
+    """Return the message of a whole answer."""
+    head = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n"
+    return head % len(body) + body
+
+
+WHOLE = {name: whole(spoken.whole()) for name, spoken in SPOKEN.items()}
 
 
 def chunk(body: bytes) -> bytes:
@@ -66,6 +60,7 @@ class Connection(asyncio.Protocol):
             end = self.buffer.find(b"\r\n\r\n")
             if end < 0:
                 return
+            target = self.buffer[:end].split(b" ", 2)[1]
             head = self.buffer[:end].lower()
             at = head.find(b"content-length:")
             length = int(head[at + 15 :].split(b"\r\n", 1)[0]) if at >= 0 else 0
@@ -74,17 +69,23 @@ class Connection(asyncio.Protocol):
             body = self.buffer[end + 4 : end + 4 + length]
             self.buffer = self.buffer[end + 4 + length :]
             assert self.transport is not None
-            if b'"stream":true' in body.replace(b" ", b""):
-                self.stream = asyncio.ensure_future(self._stream(self.transport))
+            path = target.partition(b"?")[0]
+            spoken = spoken_at(path)
+            if path.endswith(b":streamGenerateContent") or b'"stream":true' in body.replace(b" ", b""):
+                self.stream = asyncio.ensure_future(self._stream(self.transport, spoken))
             else:
-                self.transport.write(WHOLE)
+                self.transport.write(WHOLE[spoken.name])
 
-    async def _stream(self, transport: asyncio.Transport) -> None:
+    async def _stream(self, transport: asyncio.Transport, spoken: Spoken) -> None:
         transport.write(STREAM_HEAD)
+        if beginning := spoken.beginning():
+            transport.write(chunk(beginning))
+        pieces = []
         for number in range(CHUNKS):
             await asyncio.sleep(GAP_S)
-            transport.write(chunk(EVENT % (b"w%02d" % number, time.monotonic_ns())))
-        transport.write(chunk(LAST) + b"0\r\n\r\n")
+            pieces.append(b"w%02d @%d@ " % (number, time.monotonic_ns()))
+            transport.write(chunk(spoken.delta(number, pieces[-1])))
+        transport.write(chunk(spoken.ending(pieces)) + b"0\r\n\r\n")
 
 
 async def serve(port: int) -> None:

@@ -8,6 +8,7 @@ import pytest
 from routex_site import ROOT, VERSION
 from routex_site.settings import env
 from tests import generated_docs
+from tests.wire import matrix
 
 ROOMS = ("routex_site", "tenants", "channels_app", "analytics", "routing", "docs", "tests", "bench")
 DOCS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
@@ -39,7 +40,7 @@ def test_every_variable_has_its_row():
 @pytest.mark.parametrize(("document", "name"), generated_docs.PARTS)
 def test_what_follows_from_a_registry_is_fresh(document: str, name: str):
     text = (ROOT / document).read_text(encoding="utf-8")
-    assert text == generated_docs.fresh(document, name), "stale: run python -m tests.generated_docs"
+    assert text == generated_docs.fresh(document, name), "stale: run make docs"
 
 
 def test_every_decision_is_numbered_once():
@@ -49,3 +50,7 @@ def test_every_decision_is_numbered_once():
 
 def test_the_version_is_the_changelogs_first_heading():
     assert re.fullmatch(r"\d+\.\d+\.\d+", VERSION)
+
+
+def test_the_page_of_translations_says_what_the_engine_does():
+    assert matrix.PAGE.read_text(encoding="utf-8") == matrix.page(), "stale: run make docs"

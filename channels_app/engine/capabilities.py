@@ -79,8 +79,9 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
 
     # --- sampling and output ---
     sampling_params: bool = True
-    #: temperature, top_p are refused while reasoning is on.
+    #: temperature, top_p are refused while reasoning is on; and it is on when nothing is said about it.
     sampling_with_reasoning: bool = True
+    reasons_by_default: bool = False
     max_temperature: float = 2.0
     top_k: bool = False
     seed: bool = True

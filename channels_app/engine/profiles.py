@@ -102,7 +102,7 @@ GPT_MODELS: Facts = (
     ("*gpt-5*-codex*", {"efforts": ("low", "medium", "high")}),
     *((f"*gpt-5.{line}*", {"efforts": ("low", "medium", "high", "xhigh")}) for line in ("1-codex-max", "[2-9]*-codex")),
     ("*gpt-5*-chat*", {"reasoning_effort": False, "sampling_params": True, "max_output": 16384}),
-    ("*gpt-6*", _GPT_5),
+    ("*gpt-6*", {**_GPT_5, "reasons_by_default": True}),
     ("*-search-*", {"web_search": True, "sampling_params": False}),
 )
 

@@ -78,8 +78,8 @@ class Nesting:
 def as_object(text: str) -> tuple[dict[str, Any], bool]:
     """Return a call's arguments as an object, and whether they say the same as the text.
 
-    None at all are the empty object. Text that breaks off keeps what was whole; what is no object is put into one as
-    `value`; what is no JSON at all becomes the empty object.
+    None at all are the empty object. Text that breaks off keeps what was whole; an object inside a string is taken out
+    of it; what is no object is put into one as `value`; what is no JSON at all becomes the empty object.
     """
     if not text.strip():
         return {}, True
@@ -87,6 +87,9 @@ def as_object(text: str) -> tuple[dict[str, Any], bool]:
         value, is_faithful = _read(text), True
     except (ValueError, RecursionError):
         value, is_faithful = _mended(text), False
+    if isinstance(value, str) and value.lstrip().startswith("{"):
+        # Some servers encode arguments twice.
+        value, is_faithful = as_object(value)[0], False
     if isinstance(value, dict):
         return value, is_faithful
     return ({}, is_faithful) if value is None else ({"value": value}, False)

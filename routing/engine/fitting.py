@@ -35,6 +35,20 @@ _SILENT = frozenset(
     {"store", "stream_options", "include", "betas"}
     | {"safety_identifier", "enable_thinking", "thinking_budget", "think", "thinking", "reasoning"}
 )
+#: What only some formats and models take, and the capabilities that it needs.
+_SAMPLING = (
+    ("temperature", ("sampling_params",)),
+    ("top_p", ("sampling_params",)),
+    ("top_k", ("sampling_params", "top_k")),
+    ("stop", ()),
+    ("seed", ("seed",)),
+    ("presence_penalty", ("penalties",)),
+    ("frequency_penalty", ("penalties",)),
+    ("logit_bias", ("logit_bias",)),
+    ("user", ("user",)),
+    ("metadata", ("metadata",)),
+)
+_UNSAID: tuple[Any, ...] = ((), "", {})
 #: What a tool without free-text arguments takes in their place.
 _CUSTOM_SCHEMA: dict[str, Any] = {
     "type": "object",
@@ -123,24 +137,13 @@ class _Fitting:
     def sampling(self, request: ChatRequest) -> ChatRequest:
         """Drop what the format or the model has no slot for."""
         can, lacks = self.can, self.codec.lacks
-        slots = {
-            "temperature": can.sampling_params,
-            "top_p": can.sampling_params,
-            "top_k": can.sampling_params and can.top_k,
-            "stop": True,
-            "seed": can.seed,
-            "presence_penalty": can.penalties,
-            "frequency_penalty": can.penalties,
-            "logit_bias": can.logit_bias,
-            "user": can.user,
-            "metadata": can.metadata,
-        }
         changes: dict[str, Any] = {}
-        for feature, has_slot in slots.items():
+        for feature, slots in _SAMPLING:
             value = getattr(request, feature)
-            if value is None or value == () or value in ("", {}):
+            # Most requests say none of it; 0 does say something.
+            if value is None or (not value and value in _UNSAID):
                 continue
-            if feature in lacks or not has_slot:
+            if feature in lacks or not all(getattr(can, slot) for slot in slots):
                 changes[feature] = () if feature == "stop" else "" if feature == "user" else None
                 self.losses.dropped(feature)
         if request.verbosity is not None and ("verbosity" in lacks or not can.verbosity):
@@ -218,6 +221,8 @@ class _Fitting:
             self.losses.emulated("prefill")
             if self.can.prefill == "refused":
                 fitted = (*fitted[:-1], *_continued(fitted[-1]))
+        if len(fitted) == len(request.messages) and all(map(_is, fitted, request.messages)):
+            return request
         return replace(request, messages=fitted)
 
     def _parts(self, parts: tuple[Part, ...], custom: set[str]) -> tuple[Part, ...]:
@@ -274,13 +279,17 @@ class _Fitting:
     # --- everything else -----------------------------------------------------------------------------------------
 
     def rest(self, request: ChatRequest) -> ChatRequest:
-        system = tuple(part for part in request.system if not part.only_for or part.only_for == self.target.format)
+        system = request.system
+        if system:
+            system = tuple(part for part in system if not part.only_for or part.only_for == self.target.format)
         native = request.native
-        if not self.is_same_format:
+        if native and not self.is_same_format:
             for name, value in native.items():
-                if name not in _SILENT | self.codec.takes and value not in (None, False, "", [], {}):
+                if name not in _SILENT and name not in self.codec.takes and value not in (None, False, "", [], {}):
                     self.losses.dropped(name)
             native = {name: value for name, value in native.items() if name in self.codec.takes}
+        if native is request.native and len(system) == len(request.system):
+            return request
         return replace(request, system=system, native=native)
 
 

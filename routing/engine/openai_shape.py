@@ -122,7 +122,7 @@ def usage_of(members: Any, input_includes_cache: bool = True) -> Usage | None:
     try:
         usage = msgspec.convert(members, _Usage)
     except msgspec.ValidationError:
-        usage = msgspec.convert({name: _readable(value) for name, value in members.items()}, _Usage)
+        usage = msgspec.convert({name: _readable(name, value) for name, value in members.items()}, _Usage)
     return _told(usage, input_includes_cache)
 
 
@@ -161,10 +161,10 @@ def _count(tokens: int | None) -> int:
     return max(tokens or 0, 0)
 
 
-def _readable(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: count for key, count in value.items() if _is_count(count)}
-    return value if _is_count(value) else None
+def _readable(name: str, value: Any) -> Any:
+    if not name.endswith("_details"):
+        return value if _is_count(value) else None
+    return {key: count for key, count in value.items() if _is_count(count)} if isinstance(value, dict) else None
 
 
 def _is_count(value: Any) -> bool:

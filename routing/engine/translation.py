@@ -99,7 +99,8 @@ class Translation:
 
 def restored(answer: ChatAnswer, exchange: Exchange) -> ChatAnswer:
     """Return an answer with the client's own tool names, and its free-text tools as it declared them."""
-    return replace(answer, choices=tuple(_restored_choice(choice, exchange) for choice in answer.choices))
+    choices = tuple([_restored_choice(choice, exchange) for choice in answer.choices])
+    return answer if choices == answer.choices else replace(answer, choices=choices)
 
 
 def _restored_choice(choice: Choice, exchange: Exchange) -> Choice:

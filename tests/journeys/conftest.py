@@ -47,13 +47,18 @@ def shopper(cast: Cast, upstream: Upstream, django_db_blocker: Any) -> Customer:
 
 @pytest.fixture(scope="session")
 def survivor(cast: Cast, upstream: Upstream, django_db_blocker: Any) -> Customer:
-    """A tenant whose first channel has the fault that the model `rescue-<fault>` names, and whose second has none."""
+    """A tenant whose first channel for a model has the fault in the model's name, and whose second has none.
+
+    `openai-rescue-429` stays with one provider; `openai-crossing-429` goes on to the next provider, so to another format.
+    """
     faults = ["429", "500", "529", "cut", "early_error", "empty", "malformed", "html502", "silent"]
     with django_db_blocker.unblock():
         customer = make_customer("survivor", attempts=2, has_cooldown=False, breaker_failures=30_000)
-        for provider in ("openai", "anthropic", "gemini"):
-            bad = [{"name": f"rescue-{fault}", "upstream": f"rescue+{fault}"} for fault in faults]
-            good = [{"name": f"rescue-{fault}", "upstream": f"rescued-{fault}"} for fault in faults]
+        for before, provider in zip(("gemini", "openai", "anthropic"), ("openai", "anthropic", "gemini"), strict=True):
+            names = [f"{provider}-rescue-", f"{provider}-crossing-"]
+            bad = [{"name": f"{name}{fault}", "upstream": f"rescue+{fault}"} for name in names for fault in faults]
+            names = [f"{provider}-rescue-", f"{before}-crossing-"]
+            good = [{"name": f"{name}{fault}", "upstream": f"rescued-{fault}"} for name in names for fault in faults]
             customer.add_channel(upstream, f"{provider}-bad", provider, bad, priority=10, first_byte_s=HASTY_S)
             customer.add_channel(upstream, f"{provider}-good", provider, good, priority=1)
         return customer

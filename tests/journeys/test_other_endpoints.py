@@ -113,7 +113,7 @@ def test_an_upstreams_retry_after_is_passed_on_to_an_upload(openai_client, model
 @pytest.mark.parametrize("fault", ["429", "500", "529", "html502", "malformed", "cut", "silent"])
 def test_the_next_channel_rescues_each_kind_of_request(gateway, survivor, upstream, fault):
     with openai.OpenAI(api_key=survivor.key, base_url=f"{gateway.url}/v1", max_retries=0) as client:
-        model = f"rescue-{fault}"
+        model = f"openai-rescue-{fault}"
         assert client.audio.transcriptions.create(model=model, file=FILE).text == TOLD
         assert client.completions.create(model=model, prompt=TEXT).choices[0].text == TEXT
         assert len(client.moderations.create(model=model, input=TEXT).results) == 1

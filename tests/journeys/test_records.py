@@ -116,13 +116,13 @@ def test_a_timeout_is_recorded_as_one(gateway, shopper):
 
 
 def test_a_rescue_is_recorded_with_both_tries(gateway, survivor):
-    record = record_of(survivor, gateway.ask("/v1/chat/completions", chat("rescue-529"), key=survivor.key))
+    record = record_of(survivor, gateway.ask("/v1/chat/completions", chat("openai-rescue-529"), key=survivor.key))
     assert (record.outcome, record.status, record.channel_slug) == ("answered", 200, "openai-good")
     assert [(tried["channel"], tried["status"]) for tried in record.attempts] == [
         ("openai-bad", 529),
         ("openai-good", 200),
     ]
-    assert (record.public_model, record.upstream_model) == ("rescue-529", "rescued-529")
+    assert (record.public_model, record.upstream_model) == ("openai-rescue-529", "rescued-529")
 
 
 @pytest.mark.parametrize("fault", ["cut", "error", "stall"])

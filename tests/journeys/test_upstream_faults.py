@@ -14,7 +14,8 @@ from tests.journeys.tenants import chat
 
 TEXT = "one two three four five six"
 MESSAGES = [{"role": "user", "content": TEXT}]
-FORMATS = ["chat", "responses", "messages", "gemini"]
+#: The format that a client speaks, and the provider whose own format it is.
+FORMATS = {"chat": "openai", "responses": "openai", "messages": "anthropic", "gemini": "gemini"}
 
 
 class Clients:
@@ -168,7 +169,7 @@ def test_a_stream_that_breaks_delivers_its_words_and_then_raises(clients, name, 
 @pytest.mark.parametrize("name", FORMATS)
 @pytest.mark.parametrize("fault", ["429", "500", "529", "html502", "malformed", "cut", "silent"])
 def test_the_next_channel_rescues_a_whole_answer(rescued, upstream, name, fault):
-    assert rescued.whole(name, f"rescue-{fault}") == TEXT
+    assert rescued.whole(name, f"{FORMATS[name]}-rescue-{fault}") == TEXT
     assert upstream.seen(f"rescue+{fault}") and upstream.seen(f"rescued-{fault}")
 
 
@@ -176,8 +177,20 @@ def test_the_next_channel_rescues_a_whole_answer(rescued, upstream, name, fault)
 @pytest.mark.parametrize("fault", ["429", "500", "529", "html502", "malformed", "early_error", "silent"])
 def test_the_next_channel_rescues_a_stream_that_has_not_begun(rescued, name, fault):
     words = []
-    rescued.stream(name, f"rescue-{fault}", words)
+    rescued.stream(name, f"{FORMATS[name]}-rescue-{fault}", words)
     assert "".join(words) == TEXT
+
+
+@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize("provider", ["openai", "anthropic", "gemini"])
+@pytest.mark.parametrize("fault", ["429", "cut", "early_error"])
+def test_a_channel_of_another_format_rescues_what_has_not_begun(rescued, name, provider, fault):
+    model, words = f"{provider}-crossing-{fault}", []
+    if fault == "cut":
+        assert rescued.whole(name, model) == TEXT
+    else:
+        rescued.stream(name, model, words)
+        assert "".join(words) == TEXT
 
 
 @pytest.mark.parametrize("name", FORMATS)
@@ -185,7 +198,7 @@ def test_a_stream_that_has_begun_is_not_begun_again(rescued, upstream, name):
     before = len(upstream.seen("rescued-cut"))
     words = []
     with pytest.raises((openai.APIError, anthropic.APIError, genai_errors.APIError)):
-        rescued.stream(name, "rescue-cut", words)
+        rescued.stream(name, f"{FORMATS[name]}-rescue-cut", words)
     assert words and len(upstream.seen("rescued-cut")) == before
 
 

@@ -113,13 +113,23 @@ def test_stream(name, size):
 def joined(client: str, answer: dict[str, Any]) -> dict[str, Any]:
     """Return an answer with neighbouring text parts as one, where the SDK leaves that to its user."""
     for candidate in answer.get("candidates", []) if client == "gemini" else []:
+        content = candidate["content"] = {"role": "model", **candidate["content"]}
         parts: list[dict[str, Any]] = []
-        for part in candidate["content"]["parts"]:
+        for part in content["parts"]:
             last = parts[-1] if parts else {}
-            are_texts = bool(last) and set(part) | set(last) <= {"text", "thought"}
-            if are_texts and last.get("thought") == part.get("thought"):
-                last["text"] += part["text"]
+            if (
+                is_text(last)
+                and is_text(part)
+                and "thoughtSignature" not in last
+                and last.get("thought") == part.get("thought")
+            ):
+                last |= {**part, "text": last["text"] + part["text"]}
             else:
                 parts.append(dict(part))
-        candidate["content"]["parts"] = [part for part in parts if part != {"text": ""}]
+        content["parts"] = [part for part in parts if part != {"text": ""}]
     return answer
+
+
+def is_text(part: dict[str, Any]) -> bool:
+    """Whether a part is text that may go on: a signature closes it."""
+    return "text" in part and set(part) <= {"text", "thought", "thoughtSignature"}

@@ -18,8 +18,9 @@ class Gemini(Provider):
         # Without alt=sse the stream is one long JSON array, which cannot be forwarded event by event.
         "gemini:streamGenerateContent": "/v1beta/models/{model}:streamGenerateContent?alt=sse",
         "gemini:countTokens": "/v1beta/models/{model}:countTokens",
-        "gemini:embedContent": "/v1beta/models/{model}:embedContent",
+        # Before its sibling: converted requests may hold many texts.
         "gemini:batchEmbedContents": "/v1beta/models/{model}:batchEmbedContents",
+        "gemini:embedContent": "/v1beta/models/{model}:embedContent",
     }
     auth_header = "x-goog-api-key"
     auth_scheme = ""

@@ -34,6 +34,7 @@ def test_arguments_that_say_what_they_mean(text, value):
         ('{"a": 1}{"a": 2}', {"a": 1}),
         ("[1]", {"value": [1]}),
         ("5", {"value": 5}),
+        ('"{\\"a\\": 1}"', {"a": 1}),
         ("run it", {}),
     ],
 )

@@ -157,10 +157,10 @@ class _Conversing:
         if part.file_id:
             return {"type": "file", "file_id": part.file_id}
         if part.url:
-            if part.kind == "image" and not self.can.image_urls:
+            if not self.can.image_urls and not part.url.startswith(self.can.own_urls):
                 raise BadRequest(
-                    f"`{self.exchange.target.model}` takes pictures only inline, not by URL ({part.url[:200]}). "
-                    "Send the picture's bytes as base64.",
+                    f"`{self.exchange.target.model}` takes media only inline, not by URL ({part.url[:200]}). "
+                    "Send the bytes as base64.",
                     code="unsupported_parameter",
                     param=self.losses.spelled("messages"),
                 )

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import msgspec
 
 from analytics.engine.record import Usage
-from routing.engine.arguments import Nesting
+from routing.engine.arguments import Nesting, as_object
 from routing.engine.codec import Exchange, StreamEncoder
 from routing.engine.errors import GatewayError
 from routing.engine.formats.anthropic.ending import said_instead, stop_object
@@ -67,8 +67,10 @@ class _Call:
 
     began: ToolBegan
     nesting: Nesting = field(default_factory=Nesting)
-    #: What came of its arguments while it waited.
+    #: What came of its arguments while it waited, or all of them when they are no object.
     held: list[str] = field(default_factory=list)
+    has_begun: bool = False
+    is_odd: bool = False
     has_ended: bool = False
 
     @property
@@ -127,12 +129,14 @@ class AnthropicEncoder(StreamEncoder):
         """Return the end of the open block; thinking without a state is signed with the one lent, or with our mark."""
         if not self._kind:
             return b""
-        signed = b""
+        rest = b""
         if self._kind == "thinking":
-            signed = self._signature(lent or self.exchange.issued(""))
+            rest = self._signature(lent or self.exchange.issued(""))
+        elif self._call is not None and self._call.held:
+            rest = self._odd(self._call)
         self._kind, self._is_thought_over, self._call = "", False, None
         self._index += 1
-        return signed + _event("content_block_stop", index=self._index - 1)
+        return rest + _event("content_block_stop", index=self._index - 1)
 
     def _signature(self, state: Opaque) -> bytes:
         delta = {"type": "signature_delta", "signature": wrap(state)}
@@ -251,8 +255,25 @@ class AnthropicEncoder(StreamEncoder):
             self._lose(text)
             return b""
         call.nesting.feed(text)
-        told = self._delta(text)
+        told = self._fragment(call, text)
         return told + self._release() if call.is_whole and self._waiting else told
+
+    def _fragment(self, call: _Call, text: str) -> bytes:
+        if not call.has_begun:
+            text = text.lstrip()
+            if not text:
+                return b""
+            call.has_begun, call.is_odd = True, not text.startswith("{")
+        if call.is_odd:
+            call.held.append(text)
+        return b"" if call.is_odd else self._delta(text)
+
+    def _odd(self, call: _Call) -> bytes:
+        """Return arguments that are no object as one: the SDKs raise on anything else."""
+        given, is_faithful = as_object("".join(call.held))
+        if not is_faithful:
+            self.exchange.answer_losses.emulated("tool_arguments")
+        return self._delta(_encode(given).decode()) if given else b""
 
     def _lose(self, text: str) -> None:
         if text.strip():
@@ -272,8 +293,9 @@ class AnthropicEncoder(StreamEncoder):
         while self._waiting and (self._call is None or self._call.is_whole):
             call = self._waiting.pop(next(iter(self._waiting)))
             told += self._open_call(call)
-            if text := "".join(call.held):
-                told += self._delta(text)
+            text = "".join(call.held)
+            call.held.clear()
+            told += self._fragment(call, text)
             if call.has_ended:
                 told += self._close()
         return told

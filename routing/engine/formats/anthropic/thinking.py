@@ -134,7 +134,7 @@ def _budget(body: Object, can: Capabilities, wanted: int) -> int | None:
 def _add_effort(body: Object, exchange: Exchange, wish: Thinking) -> None:
     request, can = exchange.request, exchange.target.capabilities
     effort = wish.effort
-    if effort is None and wish.budget_tokens is not None and wish.mode != "disabled":
+    if effort is None and wish.budget_tokens is not None and can.thinking == "adaptive" and wish.mode != "disabled":
         effort = effort_of(wish.budget_tokens)
     if effort is None or effort == "none":
         return

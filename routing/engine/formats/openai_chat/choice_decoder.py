@@ -11,6 +11,7 @@ from routing.engine.codec import Exchange
 from routing.engine.formats.openai_chat.call_decoder import CallDecoder
 from routing.engine.formats.openai_chat.chunks import ChunkChoice, Delta, TornTexts
 from routing.engine.formats.openai_chat.content import media_of, thinking_text
+from routing.engine.formats.openai_chat.logprobs import read_logprobs
 from routing.engine.formats.openai_chat.think_tags import ThinkTags
 from routing.engine.formats.openai_chat.vocabulary import BROKEN, DETAILS, FORMAT, finish_of
 from routing.engine.messages import (
@@ -60,8 +61,8 @@ class ChoiceDecoder:
         delta = choice.delta or choice.message
         if delta is not None:
             self._read(delta, events)
-        if choice.logprobs:
-            self._read_logprobs(choice.logprobs, events)
+        if choice.logprobs and (tokens := read_logprobs(choice.logprobs)):
+            events.append(LogprobsDelta(tokens, self.number))
         if choice.finish_reason:
             self._read_finish(choice)
         elif choice.message is not None and choice.delta is None:
@@ -188,11 +189,6 @@ class ChoiceDecoder:
         if url:
             events.append(PartMade(media_of("image", url), self.number))
 
-    def _read_logprobs(self, logprobs: Any, events: list[StreamEvent]) -> None:
-        tokens = logprobs.get("content") if isinstance(logprobs, dict) else None
-        if isinstance(tokens, list) and tokens:
-            events.append(LogprobsDelta(tokens, self.number))
-
     def _read_finish(self, choice: ChunkChoice) -> None:
         """Take note of a finish reason: a plain stop never takes back what was said before it."""
         word = choice.finish_reason if isinstance(choice.finish_reason, str) else str(choice.finish_reason)
@@ -211,8 +207,8 @@ def _citation(source: dict[str, Any]) -> Citation:
     return Citation(
         text_of(source.get("url")),
         text_of(source.get("title")),
-        start if isinstance(start, int) else None,
-        end if isinstance(end, int) else None,
+        start if type(start) is int else None,
+        end if type(end) is int else None,
         quote=text_of(source.get("content")),
     )
 

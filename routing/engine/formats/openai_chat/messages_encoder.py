@@ -87,8 +87,8 @@ class _Writing:
         texts = [part for part in parts if isinstance(part, Text)]
         if len(texts) == len(parts):
             return self.turns.words(texts, "\n\n")
-        written = (self._part(part) for part in parts)
-        return [part for part in written if part is not None]
+        written = [written for part in parts if (written := self._part(part)) is not None]
+        return written or ""
 
     def _part(self, part: Part) -> JSON | None:
         if isinstance(part, Text):

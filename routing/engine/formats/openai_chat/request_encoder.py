@@ -44,7 +44,7 @@ def encode_request(exchange: Exchange) -> JSON:
     body |= _write_stream(request, can)
     body |= _write_numbers(request, can, losses)
     body |= thinking
-    if not can.sampling_with_reasoning and _is_thinking(body):
+    if not can.sampling_with_reasoning and _is_thinking(body, can):
         _drop_sampling(body, losses)
     body |= write_tools(request, can, losses)
     body |= shape
@@ -84,8 +84,9 @@ def _write_numbers(request: ChatRequest, can: Capabilities, losses: Losses) -> J
     return {name: value for name, value in members.items() if value is not None}
 
 
-def _is_thinking(body: JSON) -> bool:
-    return body.get("reasoning_effort") not in {None, "none"}
+def _is_thinking(body: JSON, can: Capabilities) -> bool:
+    effort = body.get("reasoning_effort")
+    return can.reasons_by_default if effort is None else effort != "none"
 
 
 def _drop_sampling(body: JSON, losses: Losses) -> None:

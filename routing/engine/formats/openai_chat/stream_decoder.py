@@ -36,6 +36,8 @@ class ChatDecoder(SSEDecoder):
         self._choices: dict[int, ChoiceDecoder] = {}
         self._includes_cache = exchange.target.capabilities.input_includes_cache
         self._has_begun = False
+        #: Usage that was reported before anything else: a beginning comes first.
+        self._early: list[StreamEvent] = []
         self._is_whole = False
         self._is_over = False
 
@@ -50,7 +52,7 @@ class ChatDecoder(SSEDecoder):
         try:
             chunk = read_chunk(data)
         except (ValueError, RecursionError):
-            self._fail(Failed("the upstream sent an event that is no JSON"), events)
+            self._read_torn(events)
             return
         if chunk is None:
             return
@@ -61,15 +63,29 @@ class ChatDecoder(SSEDecoder):
 
     def close(self, events: list[StreamEvent]) -> None:
         """Append the end of a stream that lacks nothing but its `[DONE]`."""
-        if not self._is_over and (self._is_whole or len(self._choices) >= self.exchange.request.choices):
+        if not self._is_over and self._is_answered:
             self._end(events)
         self._is_over = True
+
+    @property
+    def _is_answered(self) -> bool:
+        """Whether as many answers as were asked for have their finish reasons."""
+        choices = self._choices.values()
+        is_all_there = self._is_whole or len(choices) >= self.exchange.request.choices
+        return is_all_there and bool(choices) and all(choice.finish for choice in choices)
+
+    def _read_torn(self, events: list[StreamEvent]) -> None:
+        """Read an event that is no JSON: after the finish reasons it costs what was to come, and that is no answer."""
+        if self._is_answered:
+            self._end(events)
+        else:
+            self._fail(Failed("the upstream sent an event that is no JSON"), events)
 
     def _read_odd(self, chunk: Chunk, data: bytes, events: list[StreamEvent]) -> None:
         """Read an event that is an error, or one without choices: usage alone, or nothing of interest."""
         failed = failure_in(decode(_ANY, data))
         if failed is None and (chunk.object == "error" or chunk.error):
-            failed = Failed("the upstream reported an error")
+            failed = Failed("")
         if failed is not None:
             self._fail(failed, events)
         else:
@@ -80,8 +96,9 @@ class ChatDecoder(SSEDecoder):
         if choices:
             if not self._has_begun:
                 self._has_begun = True
-                created_s = chunk.created if isinstance(chunk.created, int) else 0
+                created_s = chunk.created if type(chunk.created) is int and chunk.created > 0 else 0
                 events.append(Began(text_of(chunk.id), text_of(chunk.model), created_s))
+                events += self._early
             for choice in choices:
                 self._read_choice(choice, chunk.is_torn, events)
         if chunk.usage:
@@ -107,8 +124,12 @@ class ChatDecoder(SSEDecoder):
             self._fail(failed or Failed("the upstream broke the answer off", status, decoder.finish), events)
 
     def _read_usage(self, members: Any, events: list[StreamEvent]) -> None:
-        if (usage := usage_of(members, self._includes_cache)) is not None:
+        if (usage := usage_of(members, self._includes_cache)) is None:
+            return
+        if self._has_begun:
             events.append(UsageReport(usage))
+        else:
+            self._early = [UsageReport(usage)]
 
     def _end(self, events: list[StreamEvent]) -> None:
         """Append the end, where every choice has its finish reason; without them the stream was cut."""
@@ -125,7 +146,7 @@ class ChatDecoder(SSEDecoder):
 
     def _fail(self, failed: Failed, events: list[StreamEvent]) -> None:
         if not self._is_over:
-            events.append(failed)
+            events.append(failed if failed.message else replace(failed, message="the upstream reported an error"))
         self._is_over = True
 
 

@@ -118,8 +118,8 @@ class History:
             said = []
             self._made(part)
         self._said(said, phase)
-        while len(self._items) > first and self._items[-1]["type"] == "reasoning":
-            # The upstream refuses reasoning that nothing follows in its turn.
+        while not self._is_own and len(self._items) > first and self._items[-1]["type"] == "reasoning":
+            # The upstream refuses reasoning that nothing follows in its turn; clients of this format know that.
             self._items.pop()
             self._losses.dropped("thinking")
 

@@ -43,14 +43,17 @@ _KNOWN = frozenset(
         "service_tier",
         "prompt_cache_key",
         "stream",
+        "store",
     }
 )
+#: Of `include`, what is asked for whenever there is something to include.
+_INCLUDED = frozenset({ENCRYPTED_REASONING, OUTPUT_LOGPROBS})
 _KNOWN_REASONING = frozenset({"effort", "summary", "generate_summary"})
 _KNOWN_TEXT = frozenset({"format", "verbosity"})
 #: What an upstream keeps between requests. `background` is kept by no one: its answer would have to be fetched later.
 _KEPT_UPSTREAM = ("previous_response_id", "conversation", "prompt")
 #: Members that this gateway sets itself.
-_OURS = frozenset({"store", "include", "reasoning", "text", "background"})
+_OURS = frozenset({"include", "reasoning", "text", "background"})
 #: A client's own bookkeeping, which upstreams refuse as unknown.
 _BOOKKEEPING = "client_metadata"
 
@@ -91,6 +94,8 @@ def decode_request(body: bytes, *, model: str = "", is_stream: bool = False) -> 
 
 def _decode_native(given: dict[str, Any], reasoning: dict[str, Any], text: dict[str, Any]) -> dict[str, Any]:
     native = _rest(given, _KNOWN)
+    if include := [each for each in native.pop("include", ()) if each not in _INCLUDED]:
+        native["include"] = include
     if rest := _rest(reasoning, _KNOWN_REASONING):
         native["reasoning"] = rest
     if rest := _rest(text, _KNOWN_TEXT):
@@ -113,7 +118,6 @@ def _decode_thinking(reasoning: dict[str, Any]) -> Thinking | None:
         mode="disabled" if effort == "none" else None,
         effort=effort or None,
         summary=summary or None,
-        is_shown=True if summary else None,
     )
 
 
@@ -219,7 +223,8 @@ class _Encoding:
             members["max_output_tokens"] = max(request.max_tokens, MIN_OUTPUT_TOKENS)
             if request.max_tokens < MIN_OUTPUT_TOKENS:
                 self.losses.clamped("max_tokens")
-        is_open = self.can.sampling_with_reasoning or not self.may_reason
+        reasons = self._is_asked_to_reason() or (self.may_reason and self.can.reasons_by_default)
+        is_open = self.can.sampling_with_reasoning or not reasons
         for name, value in (("temperature", request.temperature), ("top_p", request.top_p)):
             if value is None:
                 continue
@@ -230,6 +235,12 @@ class _Encoding:
         if request.logprobs and request.top_logprobs is not None:
             members["top_logprobs"] = request.top_logprobs
         return members
+
+    def _is_asked_to_reason(self) -> bool:
+        thinking = self.request.thinking
+        if thinking is None or not self.may_reason:
+            return False
+        return self.effort is not None or thinking.mode in {"enabled", "adaptive"}
 
     def _effort(self) -> str | None:
         """Return the effort to ask for, None to leave it to the model."""
@@ -290,11 +301,10 @@ class _Encoding:
         return members
 
     def _include(self) -> list[Any]:
-        asked = self.request.native.get("include") if self.is_own else None
-        include = [each for each in asked if each != ENCRYPTED_REASONING] if isinstance(asked, list) else []
+        include = list(self.request.native.get("include") or ()) if self.is_own else []
         if self.may_reason:
             include.append(ENCRYPTED_REASONING)
-        if self.request.logprobs and OUTPUT_LOGPROBS not in include:
+        if self.request.logprobs:
             include.append(OUTPUT_LOGPROBS)
         return include
 

@@ -191,7 +191,10 @@ _ANSWER = msgspec.json.Decoder(_Answer)
 
 def decode_answer(body: bytes, exchange: Exchange) -> ChatAnswer:
     """Return a whole answer; see the contract."""
-    answer = decode(_ANSWER, body)
+    try:
+        answer = decode(_ANSWER, body)
+    except RecursionError as error:
+        raise ValueError("the answer is nested too deeply") from error
     if answer.error or answer.status in {"failed", "cancelled"}:
         raise ValueError(failure_of(answer.error)[0])
     if answer.status in {"queued", "in_progress"}:

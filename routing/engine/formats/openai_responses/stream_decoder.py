@@ -29,6 +29,7 @@ class _Response(msgspec.Struct):
 
 
 _EVENT = msgspec.json.Decoder(Event)
+_MALFORMED = {"message": "the upstream sent an event that is no JSON", "code": "malformed_event"}
 _RESPONSE = msgspec.json.Decoder(_Response | None)
 
 
@@ -63,10 +64,8 @@ class ResponsesDecoder(SSEDecoder):
             if not self._has_begun:
                 self._begin(_Response(), events)
             reader(event, events)
-        elif kind in LIFECYCLE:
-            self._begin(self._response(event), events)
-        elif kind in TERMINAL:
-            self._end(kind, event, events)
+        elif kind in LIFECYCLE or kind in TERMINAL:
+            self._lifecycle(kind, event, events)
         elif not kind and not self._has_begun:
             self._whole(data, events)
 
@@ -75,6 +74,8 @@ class ResponsesDecoder(SSEDecoder):
 
     def _decoded(self, data: bytes, events: Events) -> Event | None:
         try:
+            if not data.isascii():
+                data.decode()  # members that are passed over must be text as well
             return _EVENT.decode(data)
         except msgspec.ValidationError:
             return None
@@ -84,26 +85,38 @@ class ResponsesDecoder(SSEDecoder):
     def _mended(self, data: bytes, events: Events) -> Event | None:
         """Read an event that ends or begins in the middle of a surrogate pair; it is no event if that is not it."""
         try:
+            data.decode()
             event = decode(_EVENT, data)
             delta = decode_halves(data).get("delta")
         except (ValueError, RecursionError):
             if self._is_tail:
                 return None  # the stream was cut in the middle of it
-            self._fail({"message": "the upstream sent an event that is no JSON", "code": "malformed_event"}, events)
+            self._fail(_MALFORMED, events)
             return None
         if isinstance(delta, str):
             event.delta = delta
         return event
 
     @staticmethod
-    def _response(event: Event) -> _Response:
+    def _response(event: Event) -> _Response | None:
+        """Return an event's response, an empty one where it has none, None where it cannot be read."""
         try:
-            response = decode(_RESPONSE, event.response) if event.response else None
+            return (decode(_RESPONSE, event.response) if event.response else None) or _Response()
+        except msgspec.ValidationError:
+            return _Response()
         except (ValueError, RecursionError):
-            response = None
-        return response or _Response()
+            return None
 
     # --- begin and end ---------------------------------------------------------------------------------------------
+
+    def _lifecycle(self, kind: str, event: Event, events: Events) -> None:
+        response = self._response(event)
+        if response is None:
+            self._fail(_MALFORMED, events)
+        elif kind in TERMINAL:
+            self._end(kind, event, response, events)
+        else:
+            self._begin(response, events)
 
     def _begin(self, response: _Response, events: Events) -> None:
         if not self._has_begun:
@@ -123,8 +136,7 @@ class ResponsesDecoder(SSEDecoder):
         except (ValueError, RecursionError) as error:
             events.append(Failed(str(error), 0))
 
-    def _end(self, kind: str, event: Event, events: Events) -> None:
-        response = self._response(event)
+    def _end(self, kind: str, event: Event, response: _Response, events: Events) -> None:
         if kind == "response.failed" or response.status in {"failed", "cancelled"}:
             self._fail(response.error, events)
             return

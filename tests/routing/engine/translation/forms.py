@@ -111,7 +111,7 @@ def _part(part: Part, carries: Carries) -> Part:
 
 def _arguments(call: ToolCall, carries: Carries) -> Any:
     if carries.arguments_are_text or call.is_custom:
-        return call.arguments
+        return call.arguments if call.is_custom else call.arguments or "{}"
     return read_json(call.arguments or "{}")
 
 

@@ -11,7 +11,7 @@ import httpx2
 from msgspec.structs import replace
 
 from channels_app.engine.capabilities import Capabilities
-from channels_app.engine.profiles import CLAUDE
+from channels_app.engine.profiles import CLAUDE as ANY_CLAUDE
 from routing.engine.codec import Exchange, Target, Written
 from routing.engine.formats.anthropic.codec import AnthropicCodec
 from routing.engine.losses import Losses
@@ -19,6 +19,8 @@ from routing.engine.messages import ChatRequest, Message, Opaque, Origin, Stream
 from routing.engine.translation import Translation
 
 CODEC = AnthropicCodec()
+#: A model that refuses nothing that some of its family take.
+CLAUDE = replace(ANY_CLAUDE, thinking="adaptive", prefill="native", sampling_params=True, mid_system=False)
 MANUAL = replace(CLAUDE, thinking="enabled", default_max_output=8192)
 CUTS = (1, 7, 4096)
 

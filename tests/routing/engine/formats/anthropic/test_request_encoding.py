@@ -4,7 +4,6 @@ import json
 import pytest
 from msgspec.structs import replace
 
-from channels_app.engine.profiles import CLAUDE
 from routing.engine.errors import BadRequest
 from routing.engine.messages import (
     CacheMark,
@@ -20,7 +19,7 @@ from routing.engine.messages import (
     ToolResult,
 )
 from routing.engine.provenance import wrap
-from tests.routing.engine.formats.anthropic.exchanges import asked, foreign, state, write, write_whole
+from tests.routing.engine.formats.anthropic.exchanges import CLAUDE, asked, foreign, state, write, write_whole
 
 MID = replace(CLAUDE, mid_system=True)
 F = Tool("f", schema={"type": "object", "properties": {}})

@@ -5,9 +5,9 @@ import json
 import pytest
 from msgspec.structs import replace
 
-from channels_app.engine.profiles import CLAUDE
 from routing.engine.translation import Translation
 from tests.routing.engine.formats.anthropic.exchanges import (
+    CLAUDE,
     CODEC,
     CUTS,
     accumulated,

@@ -199,6 +199,21 @@ def test_arguments_that_break_off_are_told_as_they_are():
     assert accumulated(body)["stop_reason"] == "max_tokens"
 
 
+@pytest.mark.parametrize(
+    ("arguments", "given"),
+    [
+        (("not", " json"), {}),
+        (("[1,", "2]"), {"value": [1, 2]}),
+        ((" ", "\n{", "}"), {}),
+        (('"{\\"a\\":', '1}"'), {"a": 1}),
+    ],
+)
+def test_arguments_that_are_no_object_become_one(arguments, given):
+    assert content(*call(0, "f", *arguments), TextDelta("x"))[0] == use(0, given)
+    waiting = (ToolBegan(0, "t0", "f"), *call(1, "f", *arguments), ToolEnded(0))
+    assert content(*waiting) == [use(0, {}), use(1, given)]
+
+
 def test_what_follows_whole_arguments_is_left_out():
     exchanging = exchange(target="other")
     body = encoded((BEGAN, *call(0, "f", "{}", " ", '{"a": 1}'), *ENDED), exchanging)

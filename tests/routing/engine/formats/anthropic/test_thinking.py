@@ -1,9 +1,8 @@
 import pytest
 from msgspec.structs import replace
 
-from channels_app.engine.profiles import CLAUDE
 from routing.engine.messages import Message, Reasoning, Text, Thinking, Tool, ToolCall, ToolChoice, ToolResult
-from tests.routing.engine.formats.anthropic.exchanges import MANUAL, asked, foreign, state, write
+from tests.routing.engine.formats.anthropic.exchanges import CLAUDE, MANUAL, asked, foreign, state, write
 
 NONE = replace(CLAUDE, thinking="none")
 HIGH = Thinking(effort="high")

@@ -175,6 +175,7 @@ def test_events_that_say_nothing_are_passed_over(junk):
         {"choices": [{"delta": {"content": "x", "tool_calls": [], "annotations": None}}], "usage": "?"},
         {"choices": [{"delta": {"content": {"type": "text", "text": "x"}}, "logprobs": 4}], "id": 7, "model": []},
         {"choices": [{"index": -3, "delta": {"content": "x"}}], "created": "now"},
+        {"choices": [{"index": True, "delta": {"content": "x"}}], "created": True},
     ],
 )
 def test_wrong_types_cost_only_themselves(odd):
@@ -186,6 +187,9 @@ def test_typed_parts_are_told_apart():
     assert only(chunk({"content": content}) + STOP).parts == (Reasoning(("hm",)), Text("xy"))
 
 
+LOGPROB = {"token": "x", "logprob": -1, "bytes": "?", "top_logprobs": [{"token": "a", "logprob": 0, "bytes": [97]}, 1]}
+
+
 def test_refusals_pictures_voices_citations_and_logprobs():
     source = {"url": "https://a.example", "title": "t", "start_index": 0, "end_index": 1}
     stream = (
@@ -194,7 +198,7 @@ def test_refusals_pictures_voices_citations_and_logprobs():
         + chunk({"refusal": "no"})
         + chunk({"images": [{"type": "image_url", "image_url": {"url": "data:image/png;base64,AA"}}]})
         + chunk({"audio": {"id": "a1", "data": "QQ"}})
-        + chunk(choice={"logprobs": {"content": [{"token": "x", "logprob": -1}]}})
+        + chunk(choice={"logprobs": {"content": [LOGPROB, 5, {"token": 7}, {"token": "y"}]}})
         + STOP
     )
     choice = only(stream)
@@ -204,7 +208,9 @@ def test_refusals_pictures_voices_citations_and_logprobs():
         Media("image", "image/png", data="AA"),
         Native("openai-chat", "audio", {"id": "a1", "data": "QQ"}),
     )
-    assert choice.logprobs == [{"token": "x", "logprob": -1}]
+    assert choice.logprobs == [
+        {**LOGPROB, "bytes": None, "top_logprobs": [{"token": "a", "logprob": 0, "bytes": [97]}]}
+    ]
 
 
 @pytest.mark.parametrize(
@@ -411,6 +417,7 @@ def test_state_on_a_call_is_issued():
             Usage(input_tokens=10, output_tokens=5, reasoning_tokens=2),
         ),
         ({"prompt_tokens": 10, "completion_tokens": "2", "prompt_tokens_details": []}, Usage(input_tokens=10)),
+        ({"prompt_tokens": {}, "input_tokens": 2**70, "prompt_tokens_details": -1}, Usage(input_tokens=2**70)),
         ({"prompt_tokens": -5, "completion_tokens": 2}, Usage(output_tokens=2)),
     ],
 )
@@ -430,6 +437,12 @@ def test_usage_in_odd_places_and_the_last_report_wins():
     assert collected(first + inside + DONE).usage == Usage(input_tokens=2)
     alone = event({"usage": {"prompt_tokens": 3}}) + event({"choices": [], "usage": None})
     assert collected(first + inside + alone + DONE).usage == Usage(input_tokens=3)
+
+
+def test_usage_before_anything_else_waits_for_the_beginning():
+    early = event({"choices": [], "usage": {"prompt_tokens": 3}})
+    assert events(early + TEXT + STOP)[:2] == [Began("up1", "up-model", 7), UsageReport(Usage(input_tokens=3))]
+    assert events(early) == []
 
 
 # --- failures ----------------------------------------------------------------------------------------------------
@@ -456,7 +469,7 @@ def test_usage_in_odd_places_and_the_last_report_wins():
             {"error": {"code": 429, "message": "Provider returned error", "metadata": {"raw": "slow down"}}},
             Failed("Provider returned error: slow down", 429),
         ),
-        ({"error": {"type": "overloaded_error"}}, Failed("", 503, "overloaded_error")),
+        ({"error": {"type": "overloaded_error"}}, Failed("the upstream reported an error", 503, "overloaded_error")),
     ],
 )
 def test_errors_inside_the_stream(data, failed):
@@ -490,8 +503,11 @@ def test_what_is_no_json_fails(data):
     assert "JSON" in failure(TEXT + event(data) + STOP).message
 
 
-def test_torn_last_event_fails():
+def test_torn_last_event_fails_unless_the_answer_was_whole():
     assert isinstance(events(TEXT + chunk(finish="stop")[:-20])[-1], Failed)
+    usage = event({"choices": [], "usage": {"prompt_tokens": 3}})
+    for last in (usage[:-9], b"data: [DON", b"data: {"):
+        assert only(TEXT + chunk(finish="stop") + last).parts == (Text("x"),)
 
 
 def test_last_event_without_its_blank_line_counts():

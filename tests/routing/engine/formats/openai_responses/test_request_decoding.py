@@ -296,7 +296,7 @@ def test_numbers_labels_and_formats():
     )
     assert (request.max_tokens, request.temperature, request.top_p) == (9, 0, 0.5)
     assert (request.logprobs, request.top_logprobs) == (True, 2)
-    assert request.thinking == Thinking(effort="high", summary="auto", is_shown=True)
+    assert request.thinking == Thinking(effort="high", summary="auto")
     assert request.output == OutputFormat("json_schema", {"type": "object"}, "n")
     assert (request.verbosity, request.parallel_tool_calls, request.cache_key) == ("low", False, "k")
     assert (request.user, request.metadata, request.service_tier, request.is_stream) == ("u", {"a": "b"}, "flex", True)
@@ -308,14 +308,15 @@ def test_what_only_this_format_has_is_kept_by_name():
         store=True,
         client_metadata={"x": "y"},
         truncation="auto",
+        include=["reasoning.encrypted_content", "web_search_call.results"],
         background=None,
         reasoning={"context": "all_turns"},
     )
     assert request.native == {
         "previous_response_id": "resp_0",
-        "store": True,
         "client_metadata": {"x": "y"},
         "truncation": "auto",
+        "include": ["web_search_call.results"],
         "reasoning": {"context": "all_turns"},
     }
     assert request.thinking is None
