@@ -68,7 +68,9 @@ class Agent:
                 code = -1
             finally:
                 _end(process)
-        ran = Ran(code, (folder / "output").read_text(errors="replace"), (folder / "errors").read_text(errors="replace"))
+        ran = Ran(
+            code, (folder / "output").read_text(errors="replace"), (folder / "errors").read_text(errors="replace")
+        )
         assert code != -1, f"{self.name} did not end within {RUN_S:g} s: {ran}"
         return ran
 

@@ -78,10 +78,14 @@ def _chat_stream(step: Step, model: str) -> Iterator[Event]:
             yield chunk({"content": text})
             yield chunk({}, "stop")
     usage = {"prompt_tokens": 20, "completion_tokens": 5, "total_tokens": 25}
-    yield "", {"id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 1, "model": model} | {
-        "choices": [],
-        "usage": usage,
-    }
+    yield (
+        "",
+        {"id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 1, "model": model}
+        | {
+            "choices": [],
+            "usage": usage,
+        },
+    )
 
 
 def _chat_whole(step: Step, model: str) -> dict[str, Any]:
@@ -127,9 +131,13 @@ def _responses_stream(step: Step, model: str) -> Iterator[Event]:
     here = {"output_index": 0, "item_id": item["id"]}
     events: list[dict[str, Any]] = [{"type": "response.created", "response": begun}]
     if isinstance(step, Call):
-        kind, body = ("custom_tool_call_input", "input") if step.text is not None else (
-            "function_call_arguments",
-            "arguments",
+        kind, body = (
+            ("custom_tool_call_input", "input")
+            if step.text is not None
+            else (
+                "function_call_arguments",
+                "arguments",
+            )
         )
         added = item | {body: "", "status": "in_progress"}
         events += [
