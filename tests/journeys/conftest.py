@@ -49,7 +49,8 @@ def shopper(cast: Cast, upstream: Upstream, django_db_blocker: Any) -> Customer:
 def survivor(cast: Cast, upstream: Upstream, django_db_blocker: Any) -> Customer:
     """A tenant whose first channel for a model has the fault in the model's name, and whose second has none.
 
-    `openai-rescue-429` stays with one provider; `openai-crossing-429` goes on to the next provider, so to another format.
+    `openai-rescue-429` stays with one provider; `openai-crossing-429` goes on to the next provider, so to another
+    format.
     """
     faults = ["429", "500", "529", "cut", "early_error", "empty", "malformed", "html502", "silent"]
     with django_db_blocker.unblock():

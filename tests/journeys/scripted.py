@@ -1,4 +1,4 @@
-"""An upstream that answers by script in the format of the path it is asked at: text, tool calls, refusals, broken streams.
+"""An upstream that answers by script in the format of the path: text, tool calls, refusals, broken streams.
 
 Every channel leads to a lane of its own (`http://…/<lane>/v1/…`), and every lane has its own script. A request that
 offers tools takes the next step of the script; one without tools, as clients make on the side, is told `SIDE`.

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from tests.journeys.agents import AGENTS, FOLDER, Agent, Ran
-from tests.journeys.scripted import SIDE, Broken, Busy, Call, Lane, ScriptedUpstream, Step, Text
-from tests.journeys.tenants import PATHS, RAW_FAULTS, Customer, make_customer
+from tests.journeys.scripted import Broken, Busy, Call, Lane, ScriptedUpstream, Step, Text
+from tests.journeys.tenants import RAW_FAULTS, Customer, make_customer
 
 pytestmark = [
     pytest.mark.agents,
