@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -26,11 +27,20 @@ class Text:
 
 @dataclass(frozen=True)
 class Call:
-    """Answer with the call of a tool; `text` is the input of a free-text tool, in the one format that has them."""
+    """Answer with the call of a tool.
+
+    What only Responses has: `text` is the input of a free-text tool, `set` holds the tool; other formats are told of
+    `arguments`, and of the set within the name.
+    """
 
     name: str
     arguments: dict[str, Any] = field(default_factory=dict)
     text: str | None = None
+    set: str = ""
+
+    @property
+    def full_name(self) -> str:
+        return f"{self.set}__{self.name}" if self.set else self.name
 
 
 @dataclass(frozen=True)
@@ -65,8 +75,9 @@ def _chat_stream(step: Step, model: str) -> Iterator[Event]:
 
     yield chunk({"role": "assistant", "content": ""})
     match step:
-        case Call(name, arguments):
-            began = {"index": 0, "id": "call_1", "type": "function", "function": {"name": name, "arguments": ""}}
+        case Call(arguments=arguments):
+            function = {"name": step.full_name, "arguments": ""}
+            began = {"index": 0, "id": "call_1", "type": "function", "function": function}
             yield chunk({"tool_calls": [began]})
             yield chunk({"tool_calls": [{"index": 0, "function": {"arguments": json.dumps(arguments)}}]})
             yield chunk({}, "tool_calls")
@@ -91,7 +102,7 @@ def _chat_stream(step: Step, model: str) -> Iterator[Event]:
 def _chat_whole(step: Step, model: str) -> dict[str, Any]:
     message: dict[str, Any] = {"role": "assistant", "content": getattr(step, "text", None)}
     if isinstance(step, Call):
-        function = {"name": step.name, "arguments": json.dumps(step.arguments)}
+        function = {"name": step.full_name, "arguments": json.dumps(step.arguments)}
         message["tool_calls"] = [{"id": "call_1", "type": "function", "function": function}]
     finish = "tool_calls" if isinstance(step, Call) else "stop"
     usage = {"prompt_tokens": 20, "completion_tokens": 5, "total_tokens": 25}
@@ -105,6 +116,8 @@ def _chat_whole(step: Step, model: str) -> dict[str, Any]:
 def _item(step: Step) -> dict[str, Any]:
     if isinstance(step, Call):
         called = {"id": "fc_1", "call_id": "call_1", "name": step.name, "status": "completed"}
+        if step.set:
+            called["namespace"] = step.set
         if step.text is not None:
             return called | {"type": "custom_tool_call", "input": step.text}
         return called | {"type": "function_call", "arguments": json.dumps(step.arguments)}
@@ -174,7 +187,7 @@ def _responses_stream(step: Step, model: str) -> Iterator[Event]:
 def _anthropic_whole(step: Step, model: str) -> dict[str, Any]:
     block: dict[str, Any] = {"type": "text", "text": getattr(step, "text", "")}
     if isinstance(step, Call):
-        block = {"type": "tool_use", "id": "toolu_1", "name": step.name, "input": step.arguments}
+        block = {"type": "tool_use", "id": "toolu_1", "name": step.full_name, "input": step.arguments}
     reason = "tool_use" if isinstance(step, Call) else "end_turn"
     answer = {"id": "msg_1", "type": "message", "role": "assistant", "model": model, "content": [block]}
     return answer | {
@@ -213,7 +226,7 @@ def _anthropic_stream(step: Step, model: str) -> Iterator[Event]:
 def _gemini_whole(step: Step, model: str) -> dict[str, Any]:
     part: dict[str, Any] = {"text": getattr(step, "text", "")}
     if isinstance(step, Call):
-        part = {"functionCall": {"name": step.name, "args": step.arguments}, "thoughtSignature": "c2lnbmF0dXJl"}
+        part = {"functionCall": {"name": step.full_name, "args": step.arguments}, "thoughtSignature": "c2lnbmF0dXJl"}
     candidate = {"content": {"role": "model", "parts": [part]}, "finishReason": "STOP", "index": 0}
     usage = {"promptTokenCount": 20, "candidatesTokenCount": 5, "totalTokenCount": 25}
     return {"candidates": [candidate], "usageMetadata": usage, "modelVersion": model, "responseId": "resp-1"}
@@ -253,6 +266,8 @@ class Lane:
 
     steps: list[Step] = field(default_factory=list)
     seen: list[dict[str, Any]] = field(default_factory=list)
+    #: When each of them came, in seconds.
+    came_s: list[float] = field(default_factory=list)
 
 
 class ScriptedUpstream:
@@ -275,12 +290,19 @@ class ScriptedUpstream:
     def next_step(self, lane: Lane, body: dict[str, Any]) -> Step:
         with self.lock:
             lane.seen.append(body)
-            return lane.steps.pop(0) if body.get("tools") and lane.steps else Text(SIDE)
+            lane.came_s.append(time.monotonic())
+            return lane.steps.pop(0) if _offers_tools(body) and lane.steps else Text(SIDE)
 
     def stop(self) -> None:
         self.server.shutdown()
         self.server.server_close()
         self.thread.join()
+
+
+def _offers_tools(body: dict[str, Any]) -> bool:
+    items = body.get("input")
+    declared = [item.get("tools") for item in items if isinstance(item, dict)] if isinstance(items, list) else []
+    return bool(body.get("tools")) or any(declared)
 
 
 def _handler(upstream: ScriptedUpstream) -> type[BaseHTTPRequestHandler]:
