@@ -7,6 +7,7 @@ from typing import Any, cast
 
 from routing.engine.formats.openai_responses import fields
 from routing.engine.formats.openai_responses.toolsets import (
+    REMEMBERED,
     SEARCH,
     SET,
     encode_sets,
@@ -48,7 +49,8 @@ def _decode_tool(tool: dict[str, Any], kind: str, path: str) -> Tool:
     if kind == SEARCH and tool.get("execution") == "client":
         parameters = fields.record(tool.get("parameters"), f"{path}.parameters") or None
         said = fields.text(tool.get("description"), f"{path}.description")
-        return Tool(SEARCH, "function", said, parameters, native=tool, format=NAME)
+        native = {name: value for name, value in tool.items() if name not in REMEMBERED}
+        return Tool(SEARCH, "function", said, parameters, native=native, format=NAME)
     if kind == "custom":
         return Tool(
             _name(tool, path),
@@ -63,7 +65,8 @@ def _decode_function(tool: dict[str, Any], path: str) -> Tool:
     # Some clients nest it as Chat does.
     declared = {**tool, **fields.record(tool.get("function"), f"{path}.function")}
     parameters = declared.get("parameters")
-    rest = {name: value for name, value in declared.items() if name not in _FUNCTION_MEMBERS and value is not None}
+    known = _FUNCTION_MEMBERS | REMEMBERED
+    rest = {name: value for name, value in declared.items() if name not in known and value is not None}
     return Tool(
         _name(declared, path),
         description=fields.text(declared.get("description"), f"{path}.description"),

@@ -21,7 +21,8 @@ SET = "namespace"
 SEARCH, SEARCH_CALL, SEARCH_OUTPUT = "tool_search", "tool_search_call", "tool_search_output"
 #: In our memory of a tool: it stands in an item of the conversation.
 IN_CONVERSATION = "in_conversation"
-_REMEMBERED = frozenset({SET, IN_CONVERSATION})
+#: What only we may note there, and no client.
+REMEMBERED = frozenset({SET, IN_CONVERSATION})
 #: The set that is meant where a call names none.
 _DEFAULT_SET = "functions"
 
@@ -112,7 +113,7 @@ def encode_sets(tools: Iterable[tuple[Tool, dict[str, Any]]]) -> list[dict[str, 
         memory = memory_of(tool) if tool.kind != "hosted" else {}
         if IN_CONVERSATION in memory:
             continue
-        own = {name: value for name, value in written.items() if name not in _REMEMBERED}
+        own = {name: value for name, value in written.items() if name not in REMEMBERED}
         if SET not in memory:
             listed.append(own)
             continue

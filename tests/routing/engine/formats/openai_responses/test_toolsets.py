@@ -167,3 +167,10 @@ def test_a_set_without_its_name_or_tools_is_refused(wrong):
     with pytest.raises(BadRequest) as caught:
         ask(tools=[wrong])
     assert caught.value.param.startswith("tools[0]")
+
+
+@pytest.mark.parametrize("member", ["namespace", "in_conversation"])
+@pytest.mark.parametrize("tool", [SPAWN, SEARCH])
+def test_what_is_ours_to_note_is_not_taken_from_a_client(member, tool):
+    kept = json.loads(msgspec.json.encode(translation(ask(tools=[{**tool, member: "x"}]), NAME).write().body))["tools"]
+    assert [each["type"] for each in kept] == [tool["type"]] and member not in kept[0]
