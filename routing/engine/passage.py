@@ -321,11 +321,11 @@ async def passage_to(call: Call, candidate: Candidate, gateway: Gateway) -> Pass
     if not call.is_conversation and not is_count(operation):
         return Converted(call, candidate, operation, convert(call, operation, candidate.upstream_model))
     is_genuine = operation == call.route.operation and candidate.channel.provider.is_genuine
+    chain = chain_of(candidate.channel.spec.transformers, candidate.upstream_model)
     # A wrapper of ours means nothing to its reader: the inventor of the format would refuse it as forged.
-    if is_genuine and not candidate.channel.spec.transformers and not may_hold_wrapper(call.body):
+    if is_genuine and not chain.changes_anything and not may_hold_wrapper(call.body):
         return PassThrough(call, candidate, operation)
     target = target_of(candidate, operation)
-    chain = chain_of(candidate.channel.spec.transformers, candidate.upstream_model)
     request = await inlined(conversation(call), target.capabilities, gateway.upstreams)
     way = Counted if is_count(operation) else Translated
     return way(call, candidate, operation, request, target, gateway.memory, chain)
