@@ -13,12 +13,12 @@ from routing.engine.answers import Collector
 from routing.engine.call import Call
 from routing.engine.codec import Exchange, Target, Written
 from routing.engine.conversion import Conversion, convert, said_in
-from routing.engine.errors import BadRequest, GatewayError
+from routing.engine.errors import GatewayError
 from routing.engine.failures import error_of
 from routing.engine.format import Answer, Reading, StreamReader
 from routing.engine.formats import CODECS, client_codec
 from routing.engine.gateway import Gateway
-from routing.engine.losses import Losses
+from routing.engine.losses import Losses, lossy
 from routing.engine.media import inlined
 from routing.engine.memory import Noting, StateMemory
 from routing.engine.messages import ChatAnswer, ChatRequest
@@ -167,14 +167,9 @@ class Translated(Passage):
     def _write(self) -> Written:
         written = self.translation.write()
         drops = self.translation.exchange.losses.drops
-        if drops and self.call.header(b"x-routex-strict") in {"1", "true"}:
+        if drops and self.call.is_strict:
             target = self.translation.exchange.target
-            raise BadRequest(
-                f"`{target.model}` is served over {target.format}, where {', '.join(f'`{name}`' for name in drops)} "
-                "would be lost. Leave it out, ask another model, or leave out x-routex-strict.",
-                code="lossy_translation",
-                param=drops[0],
-            )
+            raise lossy(f"`{target.model}` is served over {target.format}", drops)
         return written
 
     @property

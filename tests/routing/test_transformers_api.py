@@ -10,6 +10,7 @@ from routing.engine.transformers import TRANSFORMERS
 from tenants.context import tenant_scope
 from tenants.models import AuditEvent
 from tests.api_calls import Api
+from tests.routing.engine import claude
 
 pytestmark = pytest.mark.django_db
 
@@ -21,24 +22,7 @@ REQUESTS = {
     "anthropic": HI | {"max_tokens": 50},
     "gemini": {"contents": [{"role": "user", "parts": [{"text": "hi"}]}]},
 }
-CLAUDE_ANSWER = {
-    "id": "msg_1",
-    "type": "message",
-    "role": "assistant",
-    "model": "claude-sonnet-4-6",
-    "content": [{"type": "text", "text": "Hello"}],
-    "stop_reason": "end_turn",
-    "usage": {"input_tokens": 3, "output_tokens": 2},
-}
-CLAUDE_EVENTS = [
-    {"type": "message_start", "message": CLAUDE_ANSWER | {"content": [], "stop_reason": None}},
-    {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}},
-    {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": "Hello"}},
-    {"type": "content_block_stop", "index": 0},
-    {"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": {"output_tokens": 2}},
-    {"type": "message_stop"},
-]
-CLAUDE_STREAM = "".join(f"event: {event['type']}\ndata: {json.dumps(event)}\n\n" for event in CLAUDE_EVENTS)
+CLAUDE_STREAM = b"".join(claude.frames(*claude.EVENTS)).decode()
 
 
 @pytest.fixture
@@ -172,8 +156,8 @@ def test_what_cannot_be_carried_is_refused_where_it_stands(acme):
 
 def test_a_whole_answer_comes_in_the_clients_format(acme):
     ends = {"from": "openai-chat", "to": "anthropic"}
-    shown = tried(acme, response=CLAUDE_ANSWER, **ends)
-    assert shown["input"] == CLAUDE_ANSWER
+    shown = tried(acme, response=claude.ANSWER, **ends)
+    assert shown["input"] == claude.ANSWER
     assert shown["output"]["choices"][0]["message"]["content"] == "Hello"
     assert shown["output"]["usage"]["total_tokens"] == 5
     assert {"path": "/stop_reason", "what": "removed", "before": "end_turn"} in shown["changes"]
@@ -181,14 +165,14 @@ def test_a_whole_answer_comes_in_the_clients_format(acme):
 
 def test_an_answer_may_stand_where_a_request_does_when_the_direction_says_so(acme):
     ends = {"from": "openai-chat", "to": "anthropic"}
-    shown = tried(acme, request=CLAUDE_ANSWER, direction="response", **ends)
+    shown = tried(acme, request=claude.ANSWER, direction="response", **ends)
     assert shown["output"]["choices"][0]["message"]["content"] == "Hello"
 
 
 def test_an_answer_is_told_as_to_the_request_that_it_answers(acme):
     asked = HI | {"model": "fast", "tools": [{"type": "custom", "custom": {"name": "patch"}}]}
     call = {"type": "tool_use", "id": "toolu_1", "name": "patch", "input": {"input": "*** Begin"}}
-    said = CLAUDE_ANSWER | {"content": [call], "stop_reason": "tool_use"}
+    said = claude.ANSWER | {"content": [call], "stop_reason": "tool_use"}
     shown = tried(acme, request=asked, response=said, **{"from": "openai-chat", "to": "anthropic"})
     assert shown["output"]["model"] == "fast"
     (told,) = shown["output"]["choices"][0]["message"]["tool_calls"]
@@ -197,7 +181,7 @@ def test_an_answer_is_told_as_to_the_request_that_it_answers(acme):
 
 def test_transformers_change_answers_too(acme):
     call = {"type": "tool_use", "id": "toolu_1", "name": "ExitTool", "input": {"response": "All done."}}
-    said = CLAUDE_ANSWER | {"content": [call], "stop_reason": "tool_use"}
+    said = claude.ANSWER | {"content": [call], "stop_reason": "tool_use"}
     shown = tried(acme, response=said, transformer="tooluse", **{"from": "openai-chat", "to": "anthropic"})
     (choice,) = shown["output"]["choices"]
     assert (choice["message"]["content"], choice["finish_reason"]) == ("All done.", "stop")
