@@ -132,9 +132,10 @@ class _Writing:
         """Return the parts of a model's turn, each signature on the part that the upstream looks for it on."""
         written: list[Members] = []
         thought = _ThoughtSignature()
+        is_signed = any(isinstance(part, Text | ToolCall) and sendable(part.state, self._exchange) for part in parts)
         for part in parts:
             if isinstance(part, Reasoning):
-                thought.begin(self._thought(part))
+                thought.begin(self._thought(part, is_signed))
             elif (encoded := self._said(part, written)) is not None:
                 thought.pass_on(encoded)
                 written.append(encoded)
@@ -153,10 +154,13 @@ class _Writing:
         self._other(part, written)
         return None
 
-    def _thought(self, part: Reasoning) -> str:
-        """Return the signature of a thought that is this upstream's own."""
+    def _thought(self, part: Reasoning, is_signed: bool) -> str:
+        """Return the signature of a thought that is this upstream's own.
+
+        The words of one are never sent: in a turn that is signed elsewhere, the signature stands for them.
+        """
         blob = sendable(part.state, self._exchange)
-        if not blob and (part.state is not None or not self._is_own_client):
+        if not blob and (part.state is not None or not (self._is_own_client or is_signed)):
             self._losses.dropped("thinking")
         return blob
 
