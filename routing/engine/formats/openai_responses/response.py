@@ -202,9 +202,10 @@ def decode_answer(body: bytes, exchange: Exchange) -> ChatAnswer:
         answer = decode(_ANSWER, body)
     except RecursionError as error:
         raise ValueError("the answer is nested too deeply") from error
-    if answer.error or answer.status in {"failed", "cancelled"}:
+    # Tuples, here and elsewhere: what an upstream says may be unhashable.
+    if answer.error or answer.status in ("failed", "cancelled"):
         raise ValueError(failure_of(answer.error)[0])
-    if answer.status in {"queued", "in_progress"}:
+    if answer.status in ("queued", "in_progress"):
         raise ValueError("the answer is not finished")
     if not isinstance(answer.output, list):
         raise ValueError("the answer has no output")  # noqa: TRY004 - the contract names ValueError

@@ -160,7 +160,7 @@ class Telling:
             events.append(Cited(citation))
 
     def _part_done(self, event: Event, events: Events) -> None:
-        if isinstance(event.part, dict) and event.part.get("type") not in {"reasoning_text", "summary_text"}:
+        if isinstance(event.part, dict) and event.part.get("type") not in ("reasoning_text", "summary_text"):
             item, part = self._items.of(event, _MESSAGE), _number(event.content_index)
             self._whole_content(item, part, event.part, events)
             self._leave(item, events)
