@@ -192,7 +192,7 @@ def _level(thinking: Thinking, exchange: Exchange) -> Members:
     effort = wanted_effort(thinking)
     if effort is None or (thinking.effort is None and (thinking.budget_tokens or 0) < 0):
         return {}
-    known = [each for each in exchange.target.capabilities.efforts if each != "none"]
+    known = [each for each in exchange.target.capabilities.efforts if each in _EFFORTS.values()]
     if effort == "none":
         # These models always think.
         exchange.losses.clamped("thinking")

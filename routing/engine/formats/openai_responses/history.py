@@ -85,7 +85,8 @@ class History:
                     pieces = [replace(first, text=f"Error: {first.text}"), *rest]
                 case _:
                     pieces = [Text("Error"), *pieces]
-        has_cache_mark = result.cache is not None and self._can.cache_breakpoints
+        marks = (result.cache, *(piece.cache for piece in pieces if not isinstance(piece, Native)))
+        has_cache_mark = any(marks) and self._can.cache_breakpoints
         texts = [piece.text for piece in pieces if isinstance(piece, Text)]
         if len(texts) == len(pieces) and not has_cache_mark and (len(texts) < 2 or not self._can.tool_message_images):
             return "\n".join(texts)

@@ -15,6 +15,7 @@ from routing.engine.messages import (
     Reasoning,
     Text,
     ToolCall,
+    ToolChoice,
     ToolResult,
 )
 from tests.routing.engine.translation import words
@@ -77,14 +78,15 @@ def _tools(draw: st.DrawFn, carries: Carries, fields: dict[str, Any]) -> dict[st
         if not forced and set(choice.names) <= set(names := [tool.name for tool in tools]):
             said["tool_choice"] = choice
         elif choice.names and not forced:
-            said["tool_choice"] = _naming(choice, names)
+            said["tool_choice"] = _naming(choice, names, carries)
     return said
 
 
-def _naming(choice: Any, names: list[str]) -> Any:
+def _naming(choice: ToolChoice, names: list[str], carries: Carries) -> ToolChoice:
     """Return a choice of as many tools, but of those on offer."""
     kept = names[: len(choice.names)]
-    return type(choice)(choice.mode, tuple(kept), choice.is_list)
+    is_list = choice.is_list and (len(kept) > 1 or carries.name != "gemini")  # there a list of one name is that name
+    return ToolChoice(choice.mode, tuple(kept), is_list)
 
 
 def _messages(draw: st.DrawFn, carries: Carries, fields: dict[str, Any]) -> list[Message]:
