@@ -63,7 +63,7 @@ def _marks(asked: ChatRequest) -> int:
     """Return how many places of a request have a cache mark."""
     parts = [part for message in asked.messages for part in message.parts]
     marked: list[Any] = [*asked.system, *asked.tools, *parts]
-    return sum(getattr(each, "cache", None) is not None for each in marked)
+    return sum(getattr(each, "cache", None) is not None for each in [asked, *marked])
 
 
 def _tools(draw: st.DrawFn, carries: Carries, fields: dict[str, Any]) -> dict[str, Any]:
