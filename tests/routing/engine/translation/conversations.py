@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from hypothesis import assume
@@ -50,13 +51,20 @@ def requests(draw: st.DrawFn, carries: Carries) -> ChatRequest:
         **fields,
     )
     assume(_marks(asked) <= MOST_MARKS)
-    # Upstreams of this format refuse calls of tools that are not declared, so its encoder declares them.
-    assume(asked.tools or carries.name != "anthropic" or not _has_calls(asked))
+    if carries.name == "anthropic":
+        # Upstreams refuse calls of tools that are not declared, and thinking amid calls that began without: the encoder
+        # declares the tools, and leaves out the thinking.
+        assume(asked.tools or not _has_calls(asked.messages))
+        assume(asked.thinking is None or not _has_calls(each for each in asked.messages if not _begins_thinking(each)))
     return asked
 
 
-def _has_calls(asked: ChatRequest) -> bool:
-    return any(isinstance(part, ToolCall) for message in asked.messages for part in message.parts)
+def _has_calls(messages: Iterable[Message]) -> bool:
+    return any(isinstance(part, ToolCall) for message in messages for part in message.parts)
+
+
+def _begins_thinking(message: Message) -> bool:
+    return isinstance(message.parts[0], Reasoning)
 
 
 def _marks(asked: ChatRequest) -> int:
