@@ -115,7 +115,7 @@ def test_detail_is_told_to_the_generation_that_knows_it():
     assert (body["generationConfig"], losses) == ({"mediaResolution": "MEDIA_RESOLUTION_LOW"}, set())
     other = Message("user", (Media("image", "image/png", data="aaaa", detail="high"),))
     body, losses = written(asked(messages=(picture, other)))
-    assert ("generationConfig" in body, losses) == (False, {"dropped:detail"})
+    assert ("generationConfig" in body, losses) == (False, {"dropped:detail", "dropped:mediaResolution"})
     unsure = Message("user", (Media("image", "image/png", data="aaaa", detail="auto", context="c"),))
     assert written(asked(messages=(unsure,)))[1] == {"dropped:context"}
 
