@@ -11,11 +11,14 @@ from routing.engine.call import Call
 from routing.engine.errors import GatewayError, UpstreamFailed, UpstreamTimedOut
 from routing.engine.format import StreamReader
 from routing.engine.gateway import Gateway
+from routing.engine.losses import listed
 from routing.engine.sending import Committed
 from routing.engine.snapshot import Candidate
 from routing.engine.sse import EventTooLarge
 
 Header = tuple[bytes, bytes]
+#: Clients and proxies refuse an answer whose headers are long; 8 KB for all of them is the least that is common.
+MAX_WARNINGS_CHARS = 4000
 
 
 class Reply(Protocol):
@@ -126,7 +129,7 @@ def _last_words(call: Call, answer: Committed, reader: StreamReader, fault: Exce
 def _warnings(answer: Committed) -> list[Header]:
     """Return what could not be carried whole, as far as it is known when the answer begins."""
     codes = answer.passage.warnings
-    return [(b"x-routex-warnings", ", ".join(codes).encode("ascii", "replace"))] if codes else []
+    return [(b"x-routex-warnings", listed(codes, MAX_WARNINGS_CHARS).encode("ascii", "replace"))] if codes else []
 
 
 def answer_headers(call: Call, candidate: Candidate) -> list[Header]:
