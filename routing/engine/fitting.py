@@ -28,12 +28,13 @@ from routing.engine.toolnames import ToolNames, fit_id
 from routing.engine.turns import repair
 
 #: Members of a body that ask for state kept by the upstream: another upstream cannot have it.
-_STATEFUL = ("previous_response_id", "conversation", "background", "prompt")
+_STATEFUL = ("previous_response_id", "conversation", "background", "prompt", "cachedContent")
 #: Members left out without a word: those without any effect on the answer, and those that say in other words what a
 #: field of the request says as well (`user`, `thinking`), kept for an upstream that knows no other words.
 _SILENT = frozenset(
     {"store", "stream_options", "include", "betas"}
     | {"safety_identifier", "enable_thinking", "thinking_budget", "think", "thinking", "reasoning"}
+    | {"mediaResolution"}
 )
 #: What only some formats and models take, and the capabilities that it needs.
 _SAMPLING = (

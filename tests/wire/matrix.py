@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 
 from channels_app.engine.providers import PROVIDERS
 from routex_site import ROOT
 from routing.engine.errors import GatewayError
-from routing.engine.formats import CODECS
+from routing.engine.formats import CODECS, client_codec
 from routing.engine.trial import Trial
 from tests.wire.features import FEATURES, FORMATS, Body
 
@@ -19,6 +20,8 @@ UPSTREAMS = {
     "anthropic": ("Anthropic Messages", "anthropic", "claude-sonnet-4-6"),
     "gemini": ("Gemini", "gemini", "gemini-3-flash"),
 }
+#: What the formats' own words do not say: thinking of earlier turns is none that a request asks for.
+OUR_WORDS = {"thinking"}
 INTRODUCTION = """\
 # What a translation keeps
 
@@ -33,7 +36,8 @@ the head of each column: another model or provider may keep more or less, since 
   `x-routex-strict: 1` the request is refused instead. A header of 4 KB is full: `more:12` counts what it leaves out.
 - **refused**: answered with 400, because leaving it out would change the answer silently.
 
-Same format on both sides and the format's own inventor: bytes pass through unread, so nothing is lost. The other
+Features are named as the client's format names them; where Routex has a name of its own for one, a warning comes under
+both. Same format on both sides and the format's own inventor: bytes pass through unread, so nothing is lost. The other
 upstream formats (%s) follow the same rules.
 """
 
@@ -63,10 +67,23 @@ def outcome(client: str, upstream: str, body: Body) -> str:
     except GatewayError as error:
         return f"refused (`{error.param}`)"
     told: dict[str, list[str]] = {}
-    for code in tried.warnings:
+    for code in as_the_client_calls_it(client, tried.warnings):
         what, _, name = code.partition(":")
         told.setdefault(what, []).append(f"`{name}`")
     return "; ".join(f"{what} {', '.join(names)}" for what, names in told.items()) or "kept"
+
+
+def as_the_client_calls_it(client: str, codes: Sequence[str]) -> list[str]:
+    """Return the codes without those that tell a loss again: under our own name, where the client's format has one."""
+    codec = client_codec(client)
+    assert codec is not None
+    again: set[str] = set()
+    for code in codes:
+        what, _, name = code.partition(":")
+        own = f"{what}:{codec.spelling.get(name)}"
+        if own in codes:
+            again.add(own if name in OUR_WORDS else code)
+    return [code for code in codes if code not in again]
 
 
 def main() -> None:

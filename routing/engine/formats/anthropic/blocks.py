@@ -130,6 +130,8 @@ class _Conversing:
 
     def text(self, part: Text, role: str = "user") -> Object:
         written: Object = {"type": "text", "text": part.text}
+        if part.state is not None:
+            self.losses.dropped("thinking")
         own = [each.native for each in part.citations if each.format == NAME and each.native is not None]
         if role != "assistant" and is_strict_version(self.can):
             own = []

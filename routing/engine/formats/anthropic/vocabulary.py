@@ -150,6 +150,8 @@ def is_strict_version(can: Capabilities) -> bool:
 
 
 _STRICT_SINCE = "2026-10-21"
+#: How the message of an error begins that says so.
+_TOO_LONG = "prompt is too long"
 
 
 def marked(block: dict[str, Any], cache: CacheMark | None, can: Capabilities) -> dict[str, Any]:
@@ -162,9 +164,13 @@ def marked(block: dict[str, Any], cache: CacheMark | None, can: Capabilities) ->
 
 def error_object(error: GatewayError, request_id: str) -> dict[str, Any]:
     """Return an error as bodies and events carry it."""
+    message = error.message
+    if error.code == "context_length_exceeded" and not message.lower().startswith(_TOO_LONG):
+        # The format has no code for it: clients know it, and shorten their history, by these words.
+        message = f"{_TOO_LONG}: {message}"
     return {
         "type": "error",
-        "error": {"type": _TYPES[error.kind], "message": error.message},
+        "error": {"type": _TYPES[error.kind], "message": message},
         "request_id": request_id,
     }
 

@@ -102,7 +102,11 @@ class CandidateWriter:
         }
         if message or refusal:
             ended["finishMessage"] = message or refusal
-        if (grounding := encode_grounding(self.citations, self._joined_texts())) is not None:
+        sources = [citation for citation in self.citations if citation.url or citation.format == FORMAT]
+        if len(sources) < len(self.citations):
+            # Places in the client's own documents, which have no address.
+            self._exchange.answer_losses.dropped("citations")
+        if (grounding := encode_grounding(sources, self._joined_texts())) is not None:
             ended["groundingMetadata"] = grounding
         return ended | self._own
 

@@ -43,6 +43,11 @@ class GeminiCodec(ClientCodec, UpstreamCodec):
         "tool_choice": "toolConfig",
         "allowed_tools": "allowedFunctionNames",
         "web_search": "googleSearch",
+        "tool:code_execution": "tool:codeExecution",
+        "tool:web_fetch": "tool:urlContext",
+        "tool:file_search": "tool:fileSearch",
+        "tool:computer": "tool:computerUse",
+        "tool:mcp": "tool:mcpServers",
     }
 
     def operation(self, is_stream: bool) -> str:

@@ -12,7 +12,7 @@ from routing.engine.errors import BadRequest
 from routing.engine.formats.gemini.arguments import text_of
 from routing.engine.formats.gemini.media import decode_detail, decode_media
 from routing.engine.formats.gemini.members import Members, a_list, an_object, text, wrong
-from routing.engine.formats.gemini.signatures import decode_redacted, decode_signature, is_foreign
+from routing.engine.formats.gemini.signatures import ON_CALL, decode_redacted, decode_signature, is_foreign
 from routing.engine.messages import (
     Media,
     Message,
@@ -66,8 +66,10 @@ def decode_system(value: Any) -> tuple[Text, ...]:
     return tuple(each for each in texts if each.text)
 
 
-def decode_contents(value: Any) -> tuple[Message, ...]:
+def decode_contents(value: Any, detail: str = "") -> tuple[Message, ...]:
     """Return the messages of `contents`: a list, one content, or plain text.
+
+    `detail` is that of all pictures which say nothing about theirs.
 
     Raises:
         BadRequest: it is missing, or not of the shape that the format gives it.
@@ -77,7 +79,7 @@ def decode_contents(value: Any) -> tuple[Message, ...]:
     contents = a_list(value, "contents")
     if not contents:
         raise BadRequest("`contents` is missing or empty: there is nothing to answer.", param="contents")
-    history = _History()
+    history = _History(detail)
     for place, content in enumerate(contents):
         history.add(content, f"contents[{place}]")
     return tuple(history.messages)
@@ -91,8 +93,9 @@ def _parts(value: Any, path: str) -> list[Any]:
 class _History:
     """Contents in order, with the calls of the last model turn, which responses without an id answer in order."""
 
-    def __init__(self) -> None:
+    def __init__(self, detail: str) -> None:
         self.messages: list[Message] = []
+        self._detail = detail
         self._turn = 0
         self._calls = _OpenCalls()
 
@@ -120,15 +123,16 @@ class _History:
         if part.get("thought") is True and is_model and not any(part.get(key) is not None for key in OWN_PARTS):
             _add_thought(decoded, text(part, "text", f"{path}."), state)
             return
-        if state is not None and is_foreign(state, FORMAT):
+        is_call = part.get("functionCall") is not None
+        if state is not None and is_foreign(state, FORMAT) and not (is_call and state.place == ON_CALL):
             _add_thought(decoded, "", state)
             state = None
-        if part.get("functionCall") is not None:
+        if is_call:
             decoded.append(self._call(an_object(part["functionCall"], f"{path}.functionCall"), state, path))
         elif part.get("functionResponse") is not None:
             decoded.append(self._result(an_object(part["functionResponse"], f"{path}.functionResponse"), path))
         elif (media := decode_media(part, path)) is not None:
-            decoded.append(replace(media, detail=decode_detail(part.get("mediaResolution")), state=state))
+            decoded.append(self._seen(replace(media, state=state), part))
         elif any(part.get(key) is not None for key in OWN_PARTS):
             kind = next(key for key in OWN_PARTS if part.get(key) is not None)
             decoded.append(Native(FORMAT, kind, value))
@@ -139,6 +143,11 @@ class _History:
         if "inlineData" in part or "fileData" in part:
             unread = [key for key in unread if key != "mediaResolution"]
         decoded += [Native(FORMAT, key, {key: part[key]}) for key in unread]
+
+    def _seen(self, media: Media, part: Members) -> Media:
+        """Return a medium with the detail in which it shall be looked at."""
+        general = self._detail if media.kind == "image" else ""
+        return replace(media, detail=decode_detail(part.get("mediaResolution")) or general)
 
     def _call(self, call: Members, state: Opaque | None, path: str) -> ToolCall:
         path = f"{path}.functionCall."
@@ -163,7 +172,7 @@ class _History:
             at = f"{path}parts[{place}]"
             part = an_object(each, at)
             if (media := decode_media(part, at)) is not None:
-                parts.append(replace(media, detail=decode_detail(part.get("mediaResolution"))))
+                parts.append(self._seen(media, part))
         native = {key: each for key, each in response.items() if key not in _READ_OF_RESPONSE and each is not None}
         return ToolResult(call_id, tuple(parts), is_error, name=name or called, native=native or None)
 

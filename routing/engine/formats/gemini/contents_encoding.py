@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from msgspec.structs import replace
+
 from routing.engine.codec import Exchange
 from routing.engine.formats.gemini.arguments import object_of
 from routing.engine.formats.gemini.contents_decoding import OWN_PARTS
-from routing.engine.formats.gemini.media import encode_blob, encode_media
+from routing.engine.formats.gemini.media import encode_blob, encode_media, general_detail
 from routing.engine.formats.gemini.members import Members
 from routing.engine.formats.gemini.signatures import SKIP, sendable
 from routing.engine.messages import Media, Message, Native, Opaque, Part, Reasoning, Text, ToolCall, ToolResult
@@ -75,6 +77,7 @@ class _Writing:
         self._losses = exchange.losses
         self._can = exchange.target.capabilities
         self._is_own_client = exchange.request.format == exchange.target.format
+        self._general_detail = general_detail(exchange)
 
     # --- the user's turns ------------------------------------------------------------------------------------------
 
@@ -99,11 +102,11 @@ class _Writing:
         for part in result.parts:
             if isinstance(part, Media):
                 if part.text:
-                    texts.append(encode_media(part, self._losses, takes_resolution=False)["text"])
+                    texts.append(self._media(part)["text"])
                 elif self._can.tool_result_media:
                     shown.append(encode_blob(part))
                 else:
-                    beside.append(encode_media(part, self._losses, takes_resolution=False))
+                    beside.append(self._media(part))
         response: Members = {"id": result.call_id} if self._can.tool_ids and result.call_id else {}
         response["name"] = result.name
         response["response"] = _response("\n\n".join(texts), result.is_error)
@@ -113,10 +116,15 @@ class _Writing:
             response |= result.native
         return {"functionResponse": response}
 
+    def _media(self, media: Media, *, takes_resolution: bool = False) -> Members:
+        if media.detail == self._general_detail:
+            media = replace(media, detail="")
+        return encode_media(media, self._losses, takes_resolution=takes_resolution)
+
     def _other(self, part: Part, written: list[Members]) -> None:
         """Add a part that both roles may have."""
         if isinstance(part, Media):
-            encoded = encode_media(part, self._losses, takes_resolution=self._can.tool_result_media)
+            encoded = self._media(part, takes_resolution=self._can.tool_result_media)
             self._sign(encoded, part.state)
             written.append(encoded)
         elif isinstance(part, Native):

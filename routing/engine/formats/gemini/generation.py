@@ -7,6 +7,7 @@ from typing import Any
 from routing.engine.codec import Exchange
 from routing.engine.effort import budget_of, nearest, wanted_effort
 from routing.engine.errors import BadRequest
+from routing.engine.formats.gemini.media import general_detail, resolution_of
 from routing.engine.formats.gemini.members import Members, an_object, flag, integer, number, text, texts, wrong
 from routing.engine.messages import ChatRequest, Effort, OutputFormat, Thinking, ThinkingMode
 from routing.engine.openapi import from_openapi, to_openapi
@@ -146,6 +147,7 @@ def encode_generation(exchange: Exchange) -> Members:
         "responseLogprobs": request.logprobs,
         "logprobs": request.top_logprobs if request.logprobs else None,
         "thinkingConfig": _thinking_config(exchange),
+        "mediaResolution": resolution_of(detail) if (detail := general_detail(exchange)) else None,
         **_output_members(request, exchange.target.capabilities.gemini_schema),
     }
     for name, value in request.native.items():

@@ -9,10 +9,11 @@ from pathlib import PurePosixPath
 from typing import Any
 from urllib.parse import urlsplit
 
+from routing.engine.codec import Exchange
 from routing.engine.errors import BadRequest
 from routing.engine.formats.gemini.members import Members, an_object, text
 from routing.engine.losses import Losses
-from routing.engine.messages import Media, MediaKind
+from routing.engine.messages import Media, MediaKind, ToolResult
 
 #: Files that were uploaded to the API itself: nobody else can open their addresses.
 _FILES_HOST = "generativelanguage.googleapis.com"
@@ -56,6 +57,7 @@ def _inline(blob: Members, path: str) -> Media:
             plain = ""
         if plain:
             return Media("document", media_type, text=plain, title=title)
+    media_type = media_type or _sniffed(data)
     return Media(_kind(media_type), media_type, data=data, title=title)
 
 
@@ -96,6 +98,28 @@ def decode_detail(resolution: Any) -> str:
     return _DETAILS.get(level.removeprefix("MEDIA_RESOLUTION_"), "") if isinstance(level, str) else ""
 
 
+def general_detail(exchange: Exchange) -> str:
+    """Return the detail that is told once for all pictures, "" where each tells its own.
+
+    A client of this format says it so; for others it is the one that all pictures share, where the model does not know
+    a resolution of single parts.
+    """
+    request = exchange.request
+    if (said := request.native.get("mediaResolution")) is not None:
+        return decode_detail(said)
+    if exchange.target.capabilities.tool_result_media:
+        return ""
+    parts = [part for message in request.messages for part in message.parts]
+    inner = [each for part in parts if isinstance(part, ToolResult) for each in part.parts]
+    details = {each.detail for each in (*parts, *inner) if isinstance(each, Media) and each.kind == "image"}
+    return details.pop() if len(details) == 1 and details <= {"low", "high"} else ""
+
+
+def resolution_of(detail: str) -> str:
+    """Return the format's word for a detail."""
+    return f"MEDIA_RESOLUTION_{detail.upper()}"
+
+
 def encode_media(media: Media, losses: Losses, *, takes_resolution: bool) -> Members:
     """Return the part that holds something; a plain-text document becomes text."""
     if media.context:
@@ -105,7 +129,7 @@ def encode_media(media: Media, losses: Losses, *, takes_resolution: bool) -> Mem
     part = encode_blob(media)
     if media.detail in {"low", "high"}:
         if takes_resolution:
-            part["mediaResolution"] = {"level": f"MEDIA_RESOLUTION_{media.detail.upper()}"}
+            part["mediaResolution"] = {"level": resolution_of(media.detail)}
         else:
             losses.dropped("detail")
     return part

@@ -13,6 +13,7 @@ from routing.engine.formats.gemini.contents_decoding import decode_contents, dec
 from routing.engine.formats.gemini.contents_encoding import encode_contents, encode_system
 from routing.engine.formats.gemini.depth import MAX_DEPTH, is_too_deep
 from routing.engine.formats.gemini.generation import decode_generation, encode_generation, is_generation
+from routing.engine.formats.gemini.media import decode_detail
 from routing.engine.formats.gemini.members import Members, camel, text
 from routing.engine.formats.gemini.tools import decode_choice, decode_tools, encode_choice, encode_tools
 from routing.engine.messages import ChatRequest
@@ -57,7 +58,7 @@ def _request(members: Members, *, model: str, is_stream: bool) -> ChatRequest:
     return ChatRequest(
         FORMAT,
         model,
-        decode_contents(members.get("contents")),
+        decode_contents(members.get("contents"), decode_detail(native.get("mediaResolution"))),
         system=decode_system(members.get("systemInstruction")),
         tools=decode_tools(members.get("tools")),
         tool_choice=choice,

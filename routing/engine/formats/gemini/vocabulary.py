@@ -116,10 +116,13 @@ class ErrorObject(msgspec.Struct):
 def error_body(error: GatewayError, request_id: str) -> tuple[int, bytes]:
     """Return status and body of an error answer; 529 is Anthropic's and becomes 503.
 
+    A fault of the upstream's own is INTERNAL; that no upstream could be had is UNAVAILABLE.
+
     Our own code goes into ErrorInfo, a wait into RetryInfo, and the request id into RequestInfo (google.rpc).
     """
     http = 503 if error.status == 529 else error.status
-    status = "INTERNAL" if http == 500 else _STATUSES[error.kind]
+    is_internal = http == 500 or (error.is_relayed and error.kind == "server")
+    status = "INTERNAL" if is_internal else _STATUSES[error.kind]
     info: dict[str, Any] = {
         "@type": "type.googleapis.com/google.rpc.ErrorInfo",
         "reason": error.code,

@@ -135,6 +135,8 @@ class History:
     def _words(self, part: Text | Native) -> Item | None:
         if isinstance(part, Native):
             return encode_part(part, self._losses)
+        if part.state is not None:
+            self._losses.dropped("thinking")
         if part.is_refusal:
             return {"type": "refusal", "refusal": part.text}
         if not part.text:
@@ -164,6 +166,8 @@ class History:
         if self._is_own and call.name in CLIENT_RUN_CALLS and (item := _client_run_call(call)) is not None:
             self._client_run.add(call.id)
             return item
+        if call.state is not None:
+            self._losses.dropped("thinking")
         native = self._native(call)
         if call.name == SEARCH and "execution" in native:
             item = {**native, "type": SEARCH_CALL, "call_id": call.id, "status": "completed"}

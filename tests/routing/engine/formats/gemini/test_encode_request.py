@@ -111,7 +111,11 @@ def test_detail_is_told_to_the_generation_that_knows_it():
     picture = Message("user", (Media("image", "image/png", data="aaaa", detail="low"),))
     assert contents(picture, to="gemini-3-flash")[0]["parts"][0]["mediaResolution"] == {"level": "MEDIA_RESOLUTION_LOW"}
     body, losses = written(asked(messages=(picture,)))
-    assert ("mediaResolution" in body["contents"][0]["parts"][0], "dropped:detail" in losses) == (False, True)
+    assert "mediaResolution" not in body["contents"][0]["parts"][0]
+    assert (body["generationConfig"], losses) == ({"mediaResolution": "MEDIA_RESOLUTION_LOW"}, set())
+    other = Message("user", (Media("image", "image/png", data="aaaa", detail="high"),))
+    body, losses = written(asked(messages=(picture, other)))
+    assert ("generationConfig" in body, losses) == (False, {"dropped:detail", "dropped:mediaResolution"})
     unsure = Message("user", (Media("image", "image/png", data="aaaa", detail="auto", context="c"),))
     assert written(asked(messages=(unsure,)))[1] == {"dropped:context"}
 
