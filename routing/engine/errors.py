@@ -43,13 +43,14 @@ class GatewayError(Exception):
     `kind` is what formats map to their own type words and, where they differ, their own status. The text says what
     happened, why, and what to do; it is safe to show. `should_retry` becomes `x-should-retry`, which the official
     SDKs obey; None leaves it to the client. `headers` go out beside those that every error carries (`allow`).
-    `raw_body` is an upstream's own error body in the client's format.
+    `raw_body` is an upstream's own error body in the client's format; `is_relayed` marks what an upstream said.
     """
 
     status = 500
     code = "internal_error"
     kind: Kind = "server"
     should_retry: bool | None = None
+    is_relayed = False
 
     def __init__(
         self,

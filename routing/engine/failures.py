@@ -55,6 +55,12 @@ _CODES: dict[str, type[GatewayError]] = {
     "overloaded": Overloaded,
     "server_is_overloaded": Overloaded,
 }
+#: Words of an upstream that only say over what its status says.
+_NO_CODES = frozenset(
+    {"", "invalid_request_error", "bad_request", "BadRequest", "INVALID_ARGUMENT", "FAILED_PRECONDITION"}
+)
+#: What some upstreams say with 400 of the gateway's own key.
+_BAD_KEY = frozenset({"API_KEY_INVALID", "API_KEY_EXPIRED"})
 
 
 def shown(message: str) -> str:
@@ -64,11 +70,26 @@ def shown(message: str) -> str:
     return _SECRET.sub("[hidden]", _URL.sub("[address]", message))[:MAX_MESSAGE_CHARS].strip()
 
 
+class ErrorInside(ValueError):
+    """An answer of status 200 that is an error all the same: `status` is what its words stand for, 0 when unknown."""
+
+    def __init__(self, status: int, message: str, code: str = "") -> None:
+        super().__init__(message)
+        self.status = status
+        self.error = error_of(status, message, code)
+
+
 def error_of(status: int, message: str, code: str = "") -> GatewayError:
     """Return the error that stands for what an upstream said: its status (0 when it gave none), text and own code.
 
     An upstream that refuses its own credential is not the client's fault: 401 and 403 become 502.
     """
+    error = _error_of(status, message, code)
+    error.is_relayed = True
+    return error
+
+
+def _error_of(status: int, message: str, code: str) -> GatewayError:
     text = shown(message) or "The upstream reported an error."
     said = f"{code} {text}".lower()
     if status in {0, 400, 413} and any(word in said for word in _TOO_LONG):
@@ -76,12 +97,14 @@ def error_of(status: int, message: str, code: str = "") -> GatewayError:
     kind = _CODES.get(code) or _CLASSES.get(status)
     if kind is Overloaded:
         return Overloaded(text, status=status if status in {503, 529} else None, code="overloaded")
+    if kind is UpstreamTimedOut:
+        return UpstreamTimedOut(text, code="timeout")
     if kind is not None:
         return kind(text)
-    if status in {401, 403}:
+    if status in {401, 403} or code in _BAD_KEY:
         return UpstreamFailed(text, code="upstream_auth_error", should_retry=False)
     if 400 <= status < 500 and status != 408:
-        return BadRequest(text, status=status, code=code or "upstream_refused")
+        return BadRequest(text, status=status, code="upstream_refused" if code in _NO_CODES else code)
     return UpstreamFailed(text)
 
 

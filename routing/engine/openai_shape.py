@@ -220,11 +220,13 @@ def _duration_s(value: bytes) -> float | None:
 
 def error_object(error: GatewayError, request_id: str) -> dict[str, Any]:
     """Return the `error` object, with the request id for people who see nothing but the text of an exception."""
+    kind = "rate_limit_error" if error.is_relayed and error.kind == "rate_limit" else _TYPES[error.kind]
     shown: dict[str, Any] = {
         "message": error.message,
-        "type": _TYPES[error.kind],
+        "type": kind,
         "param": error.param,
-        "code": error.code,
+        # An upstream that gave no code of its own has none that could be told.
+        "code": None if error.code == "upstream_refused" else error.code,
         "request_id": request_id,
     }
     if error.suggestions:

@@ -9,7 +9,6 @@ import msgspec
 from msgspec.structs import replace
 
 from channels_app.engine.provider import ByteSource, Headers
-from routing.engine.answers import Collector
 from routing.engine.call import Call
 from routing.engine.codec import Exchange, Target, Written
 from routing.engine.conversion import Conversion, convert, said_in
@@ -21,7 +20,7 @@ from routing.engine.gateway import Gateway
 from routing.engine.losses import Losses
 from routing.engine.media import inlined
 from routing.engine.memory import Noting, StateMemory
-from routing.engine.messages import ChatAnswer, ChatRequest
+from routing.engine.messages import ChatRequest
 from routing.engine.operations import is_count
 from routing.engine.provenance import may_hold_wrapper
 from routing.engine.snapshot import Candidate
@@ -203,23 +202,11 @@ class Translated(Passage):
         return list(headers.items())
 
     def read_whole(self, body: bytes) -> tuple[bytes, Answer]:
-        """Return the answer in the client's format; one that came as a stream is collected first."""
-        answer = self._collected(body) if _looks_streamed(body) else self.translation.read(body)
+        """Return the answer in the client's format."""
+        answer = self.translation.read(body)
         if self.translation.client.forgets_state:
             self._memory.note_answer(self._tenant_id, answer)
         return self.translation.tell(answer), Answer(answer.usage, answer.model)
-
-    def _collected(self, body: bytes) -> ChatAnswer:
-        exchange = self.translation.exchange
-        decoder = self.translation.upstream.stream_decoder(exchange)
-        collector, telling = Collector(), self.translation.told()
-        collector.take(telling.tell(decoder.feed(body)))
-        collector.take(telling.tell(decoder.finish()))
-        if collector.failure is not None:
-            raise ValueError(collector.failure.message)
-        if not collector.is_complete:
-            raise ValueError("the stream ended before its end")
-        return collector.answer()
 
     def reader(self) -> StreamReader:
         """Return a reader that decodes and encodes."""
@@ -336,8 +323,3 @@ def target_of(candidate: Candidate, operation: str) -> Target:
     spec, provider, model = candidate.channel.spec, candidate.channel.provider, candidate.upstream_model
     name = operation.partition(":")[0]
     return Target(name, provider.name, spec.id, model, provider.capabilities_of(name, model))
-
-
-def _looks_streamed(body: bytes) -> bool:
-    """Whether a body that should be whole is server-sent events."""
-    return body.lstrip()[:6].startswith((b"data:", b"event:", b":", b"id:"))

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from channels_app.engine.errors import UpstreamBroken, UpstreamError, UpstreamStatus
 from channels_app.engine.provider import UpstreamRequest, UpstreamResponse
 from routing.engine.compression import is_plain, unpacked
+from routing.engine.failures import ErrorInside
 from routing.engine.format import Answer, StreamReader
 from routing.engine.formats import CODECS
 from routing.engine.gateway import Gateway
@@ -118,6 +119,8 @@ async def _read_whole(passage: Passage, response: UpstreamResponse) -> Committed
         return Committed(passage, response, [body], rest=response.chunks)
     try:
         told, facts = passage.read_whole(body)
+    except ErrorInside as error:
+        raise _status_or(error.status, f"it answered with an error inside: {error}") from error.error
     except ValueError as error:
         raise UpstreamBroken(f"the answer is not what the format promises: {error}") from error
     await response.close()
@@ -176,11 +179,15 @@ async def _hold_prologue(passage: Passage, response: UpstreamResponse, gateway: 
 
 
 def _early_fault(reader: StreamReader) -> UpstreamError:
-    if reader.failure_status in {400, 401, 402, 403, 404, 408, 413, 429, 500, 502, 503, 504, 529}:
-        return UpstreamStatus(reader.failure_status, b"")
-    return UpstreamBroken(
-        "the stream said error before its first content" if reader.failure else "the stream ended before it began"
-    )
+    said = "the stream said error before its first content" if reader.failure else "the stream ended before it began"
+    return _status_or(reader.failure_status, said)
+
+
+def _status_or(status: int, broken: str) -> UpstreamError:
+    """Return what an error inside an answer of status 200 stands for."""
+    if status in {400, 401, 402, 403, 404, 408, 413, 429, 500, 502, 503, 504, 529}:
+        return UpstreamStatus(status, b"")
+    return UpstreamBroken(broken)
 
 
 async def read_body(response: UpstreamResponse, limit: int) -> bytes:

@@ -9,9 +9,10 @@ from dataclasses import replace as replace_target
 import msgspec
 from msgspec.structs import replace
 
+from routing.engine.answers import Collector
 from routing.engine.codec import ClientCodec, Exchange, StreamDecoder, StreamEncoder, UpstreamCodec, Written
 from routing.engine.errors import GatewayError
-from routing.engine.failures import error_of
+from routing.engine.failures import ErrorInside, error_of
 from routing.engine.fitting import fit
 from routing.engine.format import StreamReader
 from routing.engine.memory import Noting
@@ -74,12 +75,25 @@ class Translation:
         return self.upstream.encode_count_request(self.exchange)
 
     def read(self, body: bytes) -> ChatAnswer:
-        """Return a whole answer in the client's own names.
+        """Return a whole answer in the client's own names; one that came as a stream is collected first.
 
         Raises:
             ValueError: see the contract of `decode_answer`.
         """
+        if _looks_streamed(body):
+            return self._collected(body)
         return self.chain.answer(restored(self.upstream.decode_answer(body, self.exchange), self.exchange))
+
+    def _collected(self, body: bytes) -> ChatAnswer:
+        decoder = self.upstream.stream_decoder(self.exchange)
+        collector, telling = Collector(), self.told()
+        collector.take(telling.tell(decoder.feed(body)))
+        collector.take(telling.tell(decoder.finish()))
+        if (failed := collector.failure) is not None:
+            raise ErrorInside(failed.status, failed.message, failed.code)
+        if not collector.is_complete:
+            raise ValueError("the stream ended before its end")
+        return collector.answer()
 
     def told(self) -> Telling:
         """Return what turns one stream's decoded events into those for the client."""
@@ -95,6 +109,11 @@ class Translation:
         error = error_of(status, said.message, said.code or said.kind)
         error.retry_after_s = said.retry_after_s
         return error
+
+
+def _looks_streamed(body: bytes) -> bool:
+    """Whether a body that should be whole is server-sent events."""
+    return body.lstrip()[:6].startswith((b"data:", b"event:", b":", b"id:"))
 
 
 def restored(answer: ChatAnswer, exchange: Exchange) -> ChatAnswer:

@@ -11,16 +11,20 @@ import msgspec
 from channels_app.engine.capabilities import of_model
 from channels_app.engine.providers import PROVIDERS
 from routing.engine.codec import Exchange, Target
-from routing.engine.errors import GatewayError
+from routing.engine.errors import GatewayError, UpstreamFailed
+from routing.engine.failures import ErrorInside
 from routing.engine.format import Asked
 from routing.engine.formats import CODECS, FORMATS, client_codec
 from routing.engine.losses import Losses
+from routing.engine.memory import Noting, StateMemory
 from routing.engine.messages import ChatRequest
 from routing.engine.translation import TranslatingReader, Translation
 
 Vector = dict[str, Any]
 GENUINE = {"openai-chat": "openai", "openai-responses": "openai", "anthropic": "anthropic", "gemini": "gemini"}
 MODELS = {"openai-chat": "gpt-x", "openai-responses": "gpt-x", "anthropic": "claude-x", "gemini": "gemini-2.5-flash"}
+#: What the gateway would remember of the answers told so far; each vector is a tenant of its own.
+MEMORY = StateMemory()
 
 
 def translation(vector: Vector, client: str, upstream: str, request: dict[str, Any] | None) -> Translation:
@@ -72,12 +76,22 @@ def convert_response(vector: Vector) -> dict[str, Any]:
     body = given["body"] if isinstance(given["body"], str) else json.dumps(given["body"])
     headers = {name.lower().encode(): value.encode() for name, value in given.get("headers", {}).items()}
     if given["status"] >= 300:
-        error = translating.failure(given["status"], body.encode(), headers)
-        reply = FORMATS[vector["to"]].error_reply(error, "req_1")
-        told = {name.decode(): value.decode() for name, value in reply.headers}
-        return {"status": reply.status, "body": json.loads(reply.body), "headers": told}
-    whole = translating.tell(translating.read(body.encode()))
-    return {"status": 200, "body": json.loads(whole), "headers": {}}
+        return refused(vector, translating.failure(given["status"], body.encode(), headers))
+    try:
+        answer = translating.read(body.encode())
+    except ErrorInside as inside:
+        return refused(vector, inside.error)
+    except ValueError as broken:
+        return refused(vector, UpstreamFailed(str(broken)))
+    MEMORY.note_answer(vector["name"], answer)
+    return {"status": 200, "body": json.loads(translating.tell(answer)), "headers": {}}
+
+
+def refused(vector: Vector, error: GatewayError) -> dict[str, Any]:
+    """Return an error as the client gets it."""
+    reply = FORMATS[vector["to"]].error_reply(error, "req_1")
+    told = {name.decode(): value.decode() for name, value in reply.headers}
+    return {"status": reply.status, "body": json.loads(reply.body), "headers": told}
 
 
 def convert_stream(vector: Vector, chunks: list[bytes]) -> Iterator[bytes]:
@@ -90,17 +104,20 @@ def convert_stream(vector: Vector, chunks: list[bytes]) -> Iterator[bytes]:
         encoder=translating.client.stream_encoder(exchange),
         telling=translating.told(),
         request_id="req_1",
+        noting=Noting(MEMORY, vector["name"]),
     )
     for chunk in chunks:
         yield reader.feed(chunk)
     yield reader.finish()
     if not reader.is_complete:
-        yield reader.error_event(GatewayError("the stream was cut"), "req_1")
+        yield reader.error_event(UpstreamFailed("the stream was cut"), "req_1")
 
 
 def convert_followup(vector: Vector, request: dict[str, Any]) -> dict[str, Any]:
     """Return the upstream's body for the client's next request."""
     translating = translation(vector, vector["to"], vector["from"], request)
+    if translating.client.forgets_state:
+        translating.exchange.request = MEMORY.recall(vector["name"], translating.exchange.request)
     body: dict[str, Any] = json.loads(msgspec.json.encode(translating.write().body))
     return body
 

@@ -13,6 +13,7 @@ from analytics.engine.record import Usage
 from routing.engine.answers import Collector, without_empty
 from routing.engine.arguments import as_object
 from routing.engine.codec import Exchange, UpstreamFailure
+from routing.engine.failures import ErrorInside
 from routing.engine.formats.anthropic.ending import said_instead, stop_object
 from routing.engine.formats.anthropic.shape import Object
 from routing.engine.formats.anthropic.stream_decoder import AnthropicDecoder
@@ -58,7 +59,8 @@ def decode_answer(body: bytes, exchange: Exchange) -> ChatAnswer:
     except RecursionError as error:
         raise ValueError("the answer is nested too deeply") from error
     if said.get("error") or said.get("type") == "error":
-        raise ValueError(_error_of(said).message or "the upstream reported an error")
+        failure = _error_of(said)
+        raise ErrorInside(STATUS_OF_TYPE.get(failure.kind, 0), failure.message, failure.kind)
     if said.get("content") is None and not isinstance(said.get("stop_reason"), str):
         raise ValueError("the answer has no content")
     events: list[StreamEvent] = []

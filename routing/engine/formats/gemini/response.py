@@ -10,6 +10,7 @@ import msgspec
 
 from routing.engine.answers import Collector
 from routing.engine.codec import Exchange, UpstreamFailure
+from routing.engine.failures import ErrorInside
 from routing.engine.formats.gemini.candidates import BLANK, CandidateWriter
 from routing.engine.formats.gemini.chunks import Chunks, error_of
 from routing.engine.formats.gemini.logprobs import encode_logprobs
@@ -42,7 +43,8 @@ def decode_answer(body: bytes, exchange: Exchange) -> ChatAnswer:
     collector = Collector()
     collector.take(events)
     if collector.failure is not None:
-        raise ValueError(collector.failure.message)
+        failure = collector.failure
+        raise ErrorInside(failure.status, failure.message, failure.code)
     answer = collector.answer()
     if not collector.is_complete:
         raise ValueError("the upstream's answer has no candidates")
@@ -63,8 +65,11 @@ def decode_error(body: bytes) -> UpstreamFailure:
     message = error.message if isinstance(error.message, str) else ""
     status = error.status if isinstance(error.status, str) else ""
     details = found["error"].get("details") if isinstance(found["error"], dict) else None
-    code = "context_length_exceeded" if all(word in message for word in _TOO_LONG) else status
-    return UpstreamFailure(message, code, _reason(details) or status, _retry_after_s(details, message))
+    reason = _reason(details)
+    # A key that is not valid draws a plain 400 here; only its reason says so.
+    code = reason if reason.startswith("API_KEY_") else status
+    code = "context_length_exceeded" if all(word in message for word in _TOO_LONG) else code
+    return UpstreamFailure(message, code, reason or status, _retry_after_s(details, message))
 
 
 def _reason(details: Any) -> str:

@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from routing.engine.answers import Collector
 from routing.engine.codec import Exchange, SSEDecoder
+from routing.engine.failures import ErrorInside
 from routing.engine.formats.openai_chat.choice_decoder import ChoiceDecoder
 from routing.engine.formats.openai_chat.chunks import Chunk, ChunkChoice, read_chunk
 from routing.engine.formats.openai_chat.failures import failure_in
@@ -171,7 +172,8 @@ def decode_answer(body: bytes, exchange: Exchange) -> ChatAnswer:
     collector = Collector()
     collector.take(events)
     if collector.failure is not None:
-        raise ValueError(collector.failure.message)
+        failure = collector.failure
+        raise ErrorInside(failure.status, failure.message, failure.code)
     if not collector.is_complete:
         raise ValueError("the answer has no choices")
     return replace(collector.answer(), service_tier=decoder.service_tier)

@@ -9,6 +9,7 @@ import msgspec
 from msgspec.structs import replace
 
 from routing.engine.codec import Exchange, UpstreamFailure
+from routing.engine.failures import ErrorInside
 from routing.engine.formats.openai_responses.citations import annotation_of, citation_of
 from routing.engine.formats.openai_responses.content import native_part
 from routing.engine.formats.openai_responses.fields import json_text
@@ -42,7 +43,7 @@ from routing.engine.messages import (
     Text,
     ToolCall,
 )
-from routing.engine.openai_shape import failure_of, read_usage, retry_after_s, text_of
+from routing.engine.openai_shape import code_of, failure_of, read_usage, retry_after_s, text_of
 from routing.engine.toolnames import mint_id
 from routing.engine.wirejson import decode, is_json
 
@@ -196,7 +197,8 @@ def decode_answer(body: bytes, exchange: Exchange) -> ChatAnswer:
     except RecursionError as error:
         raise ValueError("the answer is nested too deeply") from error
     if answer.error or answer.status in {"failed", "cancelled"}:
-        raise ValueError(failure_of(answer.error)[0])
+        message, status = failure_of(answer.error)
+        raise ErrorInside(status, message, code_of(answer.error))
     if answer.status in {"queued", "in_progress"}:
         raise ValueError("the answer is not finished")
     if not isinstance(answer.output, list):
