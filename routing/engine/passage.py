@@ -313,7 +313,7 @@ async def passage_to(call: Call, candidate: Candidate, gateway: Gateway) -> Pass
         return PassThrough(call, candidate, operation)
     target = target_of(candidate, operation)
     chain = chain_of(candidate.channel.spec.transformers, candidate.upstream_model)
-    request = await inlined(conversation(call), target.capabilities, gateway.upstreams)
+    request = await inlined(conversation(call), target.capabilities, gateway.upstreams, CODECS[target.format].linked)
     way = Counted if is_count(operation) else Translated
     return way(call, candidate, operation, request, target, gateway.memory, chain)
 
