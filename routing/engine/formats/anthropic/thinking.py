@@ -65,7 +65,7 @@ def add_thinking(body: Object, exchange: Exchange, own: Any, *, may_think: bool)
     is_own_mode = bool(own.get("type"))
     _add_effort(body, exchange, wish)
     if not is_own_mode and wanted == "none":
-        if can.thinking == "enabled" or (can.thinking == "adaptive" and _says_disabled(request)):
+        if can.thinking != "none":
             body["thinking"] = {"type": "disabled"}
         return
     if not is_own_mode and not _is_wanted(request, wish, wanted):
@@ -78,10 +78,6 @@ def add_thinking(body: Object, exchange: Exchange, own: Any, *, may_think: bool)
         exchange.losses.dropped("thinking")
         return
     body["thinking"] = {**config, **own}
-
-
-def _says_disabled(request: ChatRequest) -> bool:
-    return request.format == NAME and request.thinking is not None and request.thinking.mode == "disabled"
 
 
 def _is_wanted(request: ChatRequest, wish: Thinking, wanted: Effort | None) -> bool:
