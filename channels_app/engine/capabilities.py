@@ -97,7 +97,7 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
     max_tokens_field: str = "max_tokens"
     #: The most that the model can write; None when not known.
     max_output: int | None = None
-    #: What is asked for where the format demands a limit and the client gave none.
+    #: What is asked for where the format demands a limit, the client gave none, and the model's own is not known.
     default_max_output: int = 8192
     #: The largest thinking budget; None when not known.
     max_thinking: int | None = None

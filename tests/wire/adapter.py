@@ -22,6 +22,8 @@ from routing.engine.translation import TranslatingReader, Translation
 
 Vector = dict[str, Any]
 GENUINE = {"openai-chat": "openai", "openai-responses": "openai", "anthropic": "anthropic", "gemini": "gemini"}
+#: Providers by the names that people use.
+ALIASES = {"azure": "azure-openai", "dashscope": "bailian", "kimi": "moonshot"}
 MODELS = {"openai-chat": "gpt-x", "openai-responses": "gpt-x", "anthropic": "claude-x", "gemini": "gemini-2.5-flash"}
 #: What the gateway would remember of the answers told so far; each vector is a tenant of its own.
 MEMORY = StateMemory()
@@ -30,10 +32,10 @@ MEMORY = StateMemory()
 def translation(vector: Vector, client: str, upstream: str, request: dict[str, Any] | None) -> Translation:
     """Return the translation that a vector describes: the client's request, and the target of its options."""
     options = vector.get("options", {})
-    provider = PROVIDERS[options.get("provider") or GENUINE[upstream]]
+    provider = PROVIDERS[ALIASES.get(name := options.get("provider") or GENUINE[upstream], name)]
     model = options.get("model") or MODELS[upstream]
     can = provider.capabilities_of(upstream, model)
-    changes = dict(options.get("capabilities", {}))
+    changes = {name: value for name, value in options.get("capabilities", {}).items() if hasattr(can, name)}
     for name in ("gemini_schema",):
         if name in options:
             changes[name] = options[name]
