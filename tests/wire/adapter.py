@@ -85,7 +85,7 @@ def convert_response(vector: Vector) -> dict[str, Any]:
         return refused(vector, inside.error)
     except ValueError as broken:
         return refused(vector, UpstreamFailed(str(broken)))
-    MEMORY.note_answer(vector["name"], answer)
+    MEMORY.note_answer(vector.get("name", ""), answer)
     return {"status": 200, "body": json.loads(translating.tell(answer)), "headers": {}}
 
 
@@ -106,7 +106,7 @@ def convert_stream(vector: Vector, chunks: list[bytes]) -> Iterator[bytes]:
         encoder=translating.client.stream_encoder(exchange),
         telling=translating.told(),
         request_id="req_1",
-        noting=Noting(MEMORY, vector["name"]),
+        noting=Noting(MEMORY, vector.get("name", "")),
     )
     for chunk in chunks:
         yield reader.feed(chunk)
@@ -119,7 +119,7 @@ def convert_followup(vector: Vector, request: dict[str, Any]) -> dict[str, Any]:
     """Return the upstream's body for the client's next request."""
     translating = translation(vector, vector["to"], vector["from"], request)
     if translating.client.forgets_state:
-        translating.exchange.request = MEMORY.recall(vector["name"], translating.exchange.request)
+        translating.exchange.request = MEMORY.recall(vector.get("name", ""), translating.exchange.request)
     body: dict[str, Any] = json.loads(msgspec.json.encode(translating.write().body))
     return body
 

@@ -136,7 +136,7 @@ def _add_effort(body: Object, exchange: Exchange, wish: Thinking) -> None:
         return
     if can.thinking == "adaptive" or (request.format == NAME and can.reasoning_effort):
         known = [each for each in _EFFORTS if each in can.efforts] or _EFFORTS
-        body.setdefault("output_config", {})["effort"] = nearest(effort, known)
+        body.setdefault("output_config", {})["effort"] = nearest(effort, known, can.effort_words)
     elif request.format == NAME and wish.effort is not None and can.thinking != "none":
         exchange.losses.dropped("effort")
 

@@ -257,7 +257,7 @@ class _Encoding:
             # It cannot be switched off; the least is nearest to nothing.
             self.losses.emulated("thinking")
             return known[0]
-        return nearest(effort, known)
+        return nearest(effort, known, self.can.effort_words)
 
     def _reasoning(self) -> dict[str, Any]:
         thinking = self.request.thinking
