@@ -3,8 +3,11 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 .DEFAULT_GOAL := help
+# The coding agents that `make journeys` runs, and where it keeps them.
+AGENTS             ?= @anthropic-ai/claude-code@2.1.197 @openai/codex@0.169.0 @google/gemini-cli@0.61.0
+ROUTEX_AGENTS_DIR ?= $(CURDIR)/.cache/agents
 
-.PHONY: help setup setup-dev browser run test test-uvicorn soak chaos fuzz check docs format lock bench bench-peers clean
+.PHONY: help setup setup-dev browser run test test-uvicorn journeys soak chaos fuzz check docs format lock bench bench-peers clean
 
 help: ## Show this help
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -49,6 +52,14 @@ test: setup-dev browser ## Run the whole suite (browser tests need Chromium)
 test-uvicorn: setup-dev ## The journeys through uvicorn instead of Daphne
 	@ROUTEX_TEST_SERVER=uvicorn $(BIN)/python -m pytest tests/journeys tests/isolation
 
+# A file names what is installed, so that other versions are installed anew.
+journeys: setup-dev ## Claude Code, Codex and Gemini CLI through the gateway to an upstream of each format (needs npm)
+	@command -v npm >/dev/null || { echo "There is no npm here, which installs the agents. Install Node.js 20 or newer."; exit 1; }
+	@mkdir -p $(ROUTEX_AGENTS_DIR)
+	@test "$$(cat $(ROUTEX_AGENTS_DIR)/installed 2>/dev/null)" = "$(AGENTS)" \
+		|| { npm install --prefix $(ROUTEX_AGENTS_DIR) --no-audit --no-fund --loglevel error $(AGENTS) && echo "$(AGENTS)" > $(ROUTEX_AGENTS_DIR)/installed; }
+	@ROUTEX_AGENTS_DIR=$(ROUTEX_AGENTS_DIR) $(BIN)/python -m pytest -m agents tests/journeys/test_agents.py $(TESTS)
+
 soak: setup-dev ## Minutes of slow readers and many streams; prints what each costs
 	@$(BIN)/python -m pytest -m slow -s tests
 
@@ -57,7 +68,7 @@ check: setup-dev ## Linters, types, import contracts, missing migrations, stale 
 	@$(BIN)/ruff format --check -q .
 	@$(BIN)/lint-imports --no-logo
 	@$(BIN)/mypy .
-	@$(BIN)/codespell --skip '*.lock,./data,./static/vendor,./requirements*.txt,./.venv*,./.git' --ignore-words-list 'ans,fo,hel,te,ue,crd,chanels,nmae,caf,thi'
+	@$(BIN)/codespell --skip '*.lock,*/fuzz/failures,*/token_samples.json,./data,./static/vendor,./requirements*.txt,./.venv*,./.git' --ignore-words-list 'ans,ist,fo,hel,te,ue,crd,chanels,nmae,caf,thi'
 	@$(BIN)/python tests/missing_migrations.py
 	@$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec docker-compose.yml
 	@$(BIN)/python tests/sizes.py

@@ -190,11 +190,14 @@ def _amount(model: str, name: str, amount: Any) -> str:
     return format(value, "f")
 
 
-def clean_transformers(given: Any, _: Provider) -> list[str | dict[str, Any]]:
+def clean_transformers(given: Any, _: Provider | None = None) -> list[str | dict[str, Any]]:
     """Return names, and {name: options} where there are options.
 
     Also takes the form `{"use": [name, [name, options]], "<model>": {"use": […]}}`; what is meant for one model
     becomes the option `models`.
+
+    Raises:
+        ValidationError: it is of another shape, or one of TRANSFORMER_CHECKS refuses it.
     """
     if isinstance(given, dict):
         given = [
@@ -208,7 +211,13 @@ def clean_transformers(given: Any, _: Provider) -> list[str | dict[str, Any]]:
         ]
     if not isinstance(given, list):
         _refuse("Transformers are a list of names or of {name: options}.")
-    return [_transformer(entry, {}) for entry in given]
+    entries = [_transformer(entry, {}) for entry in given]
+    for check in TRANSFORMER_CHECKS:
+        try:
+            check(entries)
+        except ValueError as error:
+            _refuse(f"{str(error)[:1].upper()}{str(error)[1:]}.")
+    return entries
 
 
 def _transformers_in_use(value: Any, options: Mapping[str, Any]) -> Iterable[str | dict[str, Any]]:
@@ -270,6 +279,9 @@ _CHECKS: Mapping[str, Callable[[Any, Provider], Any]] = {
     "idle_s": clean_timeout,
     "total_s": clean_timeout,
 }
+#: Each is given a channel's transformers and raises ValueError with what is wrong: which there are and what options
+#: they take is known to `routing`, which sits above and adds its own when it is ready.
+TRANSFORMER_CHECKS: list[Callable[[list[str | dict[str, Any]]], object]] = []
 #: The fields of a channel that are checked here; the others have nothing to normalise.
 FIELDS = ("provider", *_CHECKS)
 

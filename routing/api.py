@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import msgspec
+from django.core.exceptions import ValidationError
 from drf_spectacular.utils import extend_schema
 from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from channels_app.channel_checks import clean_transformers
 from channels_app.engine.providers import PROVIDERS
 from routing.engine.errors import GatewayError
 from routing.engine.formats import CODECS, client_codec
+from routing.engine.transformer import Chain
 from routing.engine.transformers import TRANSFORMERS, chain_of
 from routing.engine.trial import Trial, Tried, changes
 from routing.serializers import TransformerSerializer, TrialSerializer, TriedSerializer
@@ -20,6 +24,8 @@ from tenants.problems import FieldError, Problem
 from tenants.rest.paging import envelope
 from tenants.rest.resources import Resource
 
+#: What parts the steps of a path such as `messages[0].content`.
+_STEPS = re.compile(r"[.\[\]]+")
 #: Which format a body is in, by a member that no other format has.
 _MARKS = {"contents": "gemini", "input": "openai-responses", "max_tokens_to_sample": "anthropic", "system": "anthropic"}
 
@@ -51,7 +57,7 @@ class Transformers(Resource):
         try:
             return Response(_tried(values))
         except GatewayError as error:
-            where = FieldError(f"/{error.param or 'request'}", error.code, error.message)
+            where = FieldError(_pointer(error, values), error.code, error.message)
             raise Problem("validation-error", error.message, errors=[where]) from error
 
 
@@ -104,23 +110,38 @@ def _shown(before: Any, tried: Tried) -> dict[str, Any]:
 
 
 def _trial(values: dict[str, Any], request: dict[str, Any] | None) -> Trial:
-    entries = values.get("transformer") or []
-    try:
-        chain = chain_of(entries if isinstance(entries, list) else [entries])
-    except (ValueError, StopIteration, AttributeError) as error:
-        raise _wrong("transformer", f"{error}." if str(error) else "A name, or {name: options}.") from error
+    model = values.get("model") or (request or {}).get("model") or "model"
+    chain = _chain(values.get("transformer") or [], str(model))
     spoken = next((step.transformer.format for step in chain.steps if step.transformer.format), "")
     client = values.get("from") or _guess(request)
     upstream = values.get("to") or spoken or client
     for member, name in (("from", client), ("to", upstream)):
         if name not in CODECS:
             raise _wrong(member, f"There is no format `{name}`. There are: {', '.join(CODECS)}.")
+    if client_codec(client) is None:
+        raise _wrong("from", f"No client speaks `{client}`. Clients speak: {', '.join(filter(client_codec, CODECS))}.")
     provider = values.get("provider") or _inventor(upstream)
     if provider not in PROVIDERS:
         raise _wrong("provider", f"There is no provider `{provider}`. There are: {', '.join(PROVIDERS)}.")
-    model = values.get("model") or (request or {}).get("model") or "model"
     can = PROVIDERS[provider].capabilities_of(upstream, str(model))
     return Trial(client, upstream, str(model), provider, can, chain)
+
+
+def _chain(given: Any, model: str) -> Chain:
+    """Return the chain that a channel with these transformers has for a model."""
+    is_nested = isinstance(given, dict) and "use" in given
+    try:
+        entries = clean_transformers(given if is_nested or isinstance(given, list) else [given])
+    except ValidationError as error:
+        raise ValidationError({"transformer": error.error_list}) from None
+    return chain_of(entries, model)
+
+
+def _pointer(error: GatewayError, values: dict[str, Any]) -> str:
+    """Return where in the trial's body the wrong value stands; the engine names it by its path in the request."""
+    if error.param == "body":
+        return "/response" if "response" in values else "/request"
+    return "/".join(["/request", *filter(None, _STEPS.split(error.param or ""))])
 
 
 def _guess(request: dict[str, Any] | None) -> str:

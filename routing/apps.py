@@ -1,4 +1,4 @@
-"""App label and checks; ready() connects config_changed to snapshots.publish."""
+"""App label and checks; ready() connects what the apps below leave to this one."""
 
 from django.apps import AppConfig
 
@@ -10,8 +10,11 @@ class RoutingConfig(AppConfig):
     verbose_name = "Routing"
 
     def ready(self) -> None:
-        """Listen for configuration changes: this app sits above those that make them."""
+        """Listen for configuration changes and check transformers: this app sits above those that write them."""
+        from channels_app.channel_checks import TRANSFORMER_CHECKS
+        from routing.engine.transformers import chain_of
         from routing.snapshots import publish_on_change
         from tenants.signals import config_changed
 
         config_changed.connect(publish_on_change, dispatch_uid="routing.snapshots")
+        TRANSFORMER_CHECKS.append(chain_of)

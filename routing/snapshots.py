@@ -150,7 +150,7 @@ def _channel(channel: Channel) -> ChannelSpec:
         region=channel.region,
         tags=tuple(channel.tags),
         # Those that only name the format have had their effect; without others the bytes may pass as they are.
-        transformers=tuple(channel.transformers) if any(not step.transformer.format for step in chain.steps) else (),
+        transformers=tuple(channel.transformers) if chain.changes_anything else (),
     )
 
 

@@ -84,6 +84,8 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
     #: temperature, top_p are refused while reasoning is on; and it is on when nothing is said about it.
     sampling_with_reasoning: bool = True
     reasons_by_default: bool = False
+    #: temperature and top_p may be given in one request.
+    sampling_together: bool = True
     max_temperature: float = 2.0
     top_k: bool = False
     seed: bool = True

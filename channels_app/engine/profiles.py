@@ -149,6 +149,7 @@ _CLAUDE_4: dict[str, Any] = {
     "thinking": "enabled",
     "prefill": "native",
     "sampling_params": True,
+    "sampling_together": False,
     "max_output": 64000,
     "default_max_output": 8192,
 }
@@ -158,13 +159,16 @@ _NO_SCHEMA: dict[str, Any] = {"structured_output": False, "strict_tools": False}
 CLAUDE_MODELS: Facts = (
     *((f"*claude-{line}*", _CLASSIC_CLAUDE) for line in ("instant", "[123]")),
     ("*claude-3[-.]5*", {"max_output": 8192, "default_max_output": 8192}),
-    ("*claude-3[-.]7*", {**_CLAUDE_4, **_NO_SCHEMA}),
+    ("*claude-3[-.]7*", {**_CLAUDE_4, **_NO_SCHEMA, "sampling_together": True}),
     ("*claude-*-4", _CLAUDE_4),
     ("*claude-*-4[-.@][0-5]*", _CLAUDE_4),
     *((f"*claude-*-4{rest}", _NO_SCHEMA) for rest in ("", "[-.@][012]*")),
     *((f"*claude-opus-4{rest}", {"max_output": 32000}) for rest in ("", "[-.@][012]*")),
     ("*claude-*-4[-.][6-9]*", {**_NEWEST_CLAUDE, "max_output": 128_000}),
-    ("*claude-*-4[-.]6*", {"sampling_params": True, "efforts": ("low", "medium", "high", "max")}),
+    (
+        "*claude-*-4[-.]6*",
+        {"sampling_params": True, "sampling_together": False, "efforts": ("low", "medium", "high", "max")},
+    ),
     ("*claude-sonnet-4[-.]6*", {"max_output": 64000}),
     ("*claude-*-4[-.][789]*", {"mid_system": True}),
     *(

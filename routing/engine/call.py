@@ -6,9 +6,11 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from analytics.engine.copy_text import LONG_TEXT_LIMITS
 from analytics.engine.record import AttemptRecord, Outcome, RequestRecord, Usage
 from routing.engine.errors import GatewayError
 from routing.engine.format import Asked, Format, Route
+from routing.engine.losses import listed
 from routing.engine.messages import ChatRequest
 from routing.engine.snapshot import Candidate, Snapshot
 from routing.engine.upload import Upload
@@ -64,6 +66,11 @@ class Call:
         """Return a request header by its lower-case name, or an empty string."""
         return self.headers.get(name, b"").decode("latin-1")
 
+    @property
+    def is_strict(self) -> bool:
+        """Whether the client would rather have an error than lose anything."""
+        return self.header(b"x-routex-strict").strip().lower() in {"1", "true"}
+
     def elapsed_ms(self) -> float:
         """Return the milliseconds since the request came in."""
         return (time.perf_counter() - self.began_s) * 1000
@@ -84,7 +91,7 @@ class Call:
             operation=self.route.operation,
             client_format=self.format.name,
             upstream_format=self.upstream_format,
-            warnings=", ".join(self.warnings),
+            warnings=listed(self.warnings, LONG_TEXT_LIMITS["warnings"]),
             asked_model=asked.model if asked else "",
             public_model=served.public_model if served else "",
             upstream_model=served.upstream_model if served else "",

@@ -16,7 +16,7 @@ from routing.engine.embedding import EmbeddingClient, estimated_tokens
 from routing.engine.errors import BadRequest
 from routing.engine.format import Answer
 from routing.engine.formats import EMBEDDINGS, RERANKS
-from routing.engine.losses import Losses
+from routing.engine.losses import Losses, lossy
 from routing.engine.reranking import RerankClient, RerankUpstream, text_of_document
 from routing.engine.wirejson import decode
 
@@ -42,9 +42,8 @@ def convert(call: Call, operation: str, model: str) -> Conversion:
     """
     make = _embedding if call.route.operation in EMBEDDING_OPERATIONS else _reranking
     conversion = make(call, operation, model)
-    if conversion.losses.drops and call.header(b"x-routex-strict") == "1":
-        names = ", ".join(conversion.losses.drops)
-        raise BadRequest(f"This model's upstream has no place for {names}, and x-routex-strict is on.", param=names)
+    if conversion.losses.drops and call.is_strict:
+        raise lossy(f"`{model}` is served over {operation.partition(':')[0]}", conversion.losses.drops)
     return conversion
 
 

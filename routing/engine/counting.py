@@ -14,6 +14,10 @@ from routing.engine.relay import Header, Reply, answer_headers, relay
 from routing.engine.snapshot import Candidate
 from routing.engine.tokens import Vocabulary, count_request
 
+#: What an upstream answers when the request itself is wrong. Others say that it cannot count: no such endpoint or model
+#: for it (404, as servers say that are only compatible), or not now (429).
+_REFUSALS = frozenset({400, 413, 422})
+
 
 async def serve_count(call: Call, gateway: Gateway, groups: list[list[Candidate]], reply: Reply) -> None:
     """Answer a count: ask a channel that counts itself, and estimate where there is none or it fails.
@@ -31,7 +35,7 @@ async def serve_count(call: Call, gateway: Gateway, groups: list[list[Candidate]
         except BadRequest:
             raise
         except GatewayError as error:
-            if 400 <= error.status < 500 and error.raw_body is not None:
+            if error.status in _REFUSALS and error.raw_body is not None:
                 raise
         else:
             call.served_by, call.upstream_format = answer.candidate, answer.passage.format

@@ -5,7 +5,7 @@ Everything that is the same for every format happens here, so that a format's en
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import msgspec
 from msgspec.structs import replace
@@ -193,7 +193,9 @@ class _Fitting:
             self.exchange.names.custom.add(tool.name)
         if tool.kind == "custom" and not (self.can.custom_tools and "custom_tools" not in self.codec.lacks):
             self.losses.emulated("custom_tool")
-            return Tool(name, "function", _describe(tool), _CUSTOM_SCHEMA, cache=tool.cache)
+            return replace(
+                tool, name=name, kind="function", description=_describe(tool), schema=_CUSTOM_SCHEMA, grammar=None
+            )
         return tool if name == tool.name else replace(tool, name=name)
 
     def _hosted(self, tool: Tool) -> Tool | None:
@@ -270,8 +272,9 @@ class _Fitting:
 
     def _inner(self, part: P) -> P | None:
         if isinstance(part, Native) and part.format != self.own_format:
-            self.losses.dropped(part.kind)
-            return None
+            if part.text is None:
+                self.losses.dropped(part.kind)
+            return cast(P, Text(part.text)) if part.text else None
         if isinstance(part, Text) and part.only_for and part.only_for != self.target.format:
             return None
         return self._media(part) if isinstance(part, Media) else part

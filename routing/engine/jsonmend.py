@@ -6,7 +6,6 @@ import re
 
 import msgspec
 
-_FENCE = re.compile(r"\A\s*```(?:json)?\s*|\s*```\s*\Z")
 #: One step through almost-JSON: a string (perhaps unended), white space, a bare word or number, or a single mark.
 _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"?|\'(?:[^\'\\]|\\.)*\'?|\s+|[\w.+-]+|.', re.DOTALL)
 _NUMBER = re.compile(r"-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?")
@@ -24,11 +23,19 @@ def mended(text: str) -> str | None:
     if is_json(text):
         return text
     mending = _Mending()
-    for piece in _TOKEN.findall(_FENCE.sub("", text)):
+    for piece in _TOKEN.findall(_unfenced(text)):
         if not piece.isspace():
             mending.take(piece)
     whole = mending.whole()
     return whole if is_json(whole) else None
+
+
+def _unfenced(text: str) -> str:
+    """Return the text without a code fence around it."""
+    text = text.strip()
+    if text.startswith("```"):
+        text = text.removeprefix("```").removeprefix("json")
+    return text.removesuffix("```")
 
 
 def is_json(text: str) -> bool:

@@ -2,7 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterator, Mapping, Sequence
+
+from routing.engine.errors import BadRequest
+
+#: What a name may not hold, since codes stand in a header, parted by commas; many names are the client's own words.
+_UNFIT = re.compile(r"[^!-+\--~]")
+_MAX_NAME_CHARS = 80
+#: How many losses a refusal names.
+_MAX_NAMED = 20
+
+
+def listed(codes: Sequence[str], max_chars: int) -> str:
+    """Return codes with commas between them; those beyond the limit are one `more:<count>` at the end."""
+    text = ", ".join(codes)
+    if len(text) <= max_chars:
+        return text
+    room = max_chars - len(f", more:{len(codes)}")
+    kept = text[: room + 1].rpartition(", ")[0]
+    count = kept.count(", ") + 1 if kept else 0
+    return ", ".join(filter(None, [kept, f"more:{len(codes) - count}"]))
+
+
+def lossy(served: str, drops: Sequence[str]) -> BadRequest:
+    """Return the refusal of a request from which something would be lost; `served` says where it would go."""
+    named = ", ".join(f"`{name}`" for name in drops[:_MAX_NAMED])
+    if len(drops) > _MAX_NAMED:
+        named += f" and {len(drops) - _MAX_NAMED} more"
+    return BadRequest(
+        f"{served}, where {named} would be lost. Leave it out, ask another model, or leave out x-routex-strict.",
+        code="lossy_translation",
+        param=drops[0],
+    )
 
 
 class Losses:
@@ -31,8 +63,9 @@ class Losses:
 
     @property
     def drops(self) -> tuple[str, ...]:
-        """Return the names of what was lost altogether; strict mode refuses these."""
-        return tuple(code.removeprefix("dropped:") for code in self._codes if code.startswith("dropped:"))
+        """Return what was lost altogether, in the client's own words; strict mode refuses these."""
+        names = (code.removeprefix("dropped:") for code in self._codes if code.startswith("dropped:"))
+        return tuple(name for name in names if self.spelled(name) == name)
 
     def dropped(self, name: str) -> None:
         """Note that something did not arrive at all."""
@@ -47,6 +80,8 @@ class Losses:
         self._note("clamped", name)
 
     def _note(self, what: str, name: str) -> None:
+        if len(name) > _MAX_NAME_CHARS or _UNFIT.search(name):
+            name = _UNFIT.sub("_", name[:_MAX_NAME_CHARS])
         self._codes[f"{what}:{name}"] = None
         if (own := self._spelling.get(name)) is not None:
             self._codes[f"{what}:{own}"] = None

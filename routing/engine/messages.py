@@ -167,11 +167,15 @@ class ToolResult(Value, frozen=True):
 
 
 class Native(Value, frozen=True):
-    """A part that only one format has: written back by that format, reported as `dropped:<kind>` by the others."""
+    """A part that only one format has: written back by that format, reported as `dropped:<kind>` by the others.
+
+    `text` is what it says in words that the others can take in its place; "" where they have no need of it.
+    """
 
     format: str
     kind: str
     value: Any
+    text: str | None = None
 
 
 Part = Text | Media | Reasoning | ToolCall | ToolResult | Native

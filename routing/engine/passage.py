@@ -12,12 +12,12 @@ from channels_app.engine.provider import ByteSource, Headers
 from routing.engine.call import Call
 from routing.engine.codec import Exchange, Target, Written
 from routing.engine.conversion import Conversion, convert, said_in
-from routing.engine.errors import BadRequest, GatewayError
+from routing.engine.errors import GatewayError
 from routing.engine.failures import error_of, told_id
 from routing.engine.format import Answer, Reading, StreamReader
 from routing.engine.formats import CODECS, client_codec
 from routing.engine.gateway import Gateway
-from routing.engine.losses import Losses
+from routing.engine.losses import Losses, lossy
 from routing.engine.media import inlined
 from routing.engine.memory import Noting, StateMemory
 from routing.engine.messages import ChatRequest
@@ -167,14 +167,9 @@ class Translated(Passage):
     def _write(self) -> Written:
         written = self.translation.write()
         drops = self.translation.exchange.losses.drops
-        if drops and self.call.header(b"x-routex-strict") in {"1", "true"}:
+        if drops and self.call.is_strict:
             target = self.translation.exchange.target
-            raise BadRequest(
-                f"`{target.model}` is served over {target.format}, where {', '.join(f'`{name}`' for name in drops)} "
-                "would be lost. Leave it out, ask another model, or leave out x-routex-strict.",
-                code="lossy_translation",
-                param=drops[0],
-            )
+            raise lossy(f"`{target.model}` is served over {target.format}", drops)
         return written
 
     @property
@@ -309,11 +304,11 @@ async def passage_to(call: Call, candidate: Candidate, gateway: Gateway) -> Pass
     if not call.is_conversation and not is_count(operation):
         return Converted(call, candidate, operation, convert(call, operation, candidate.upstream_model))
     is_genuine = operation == call.route.operation and candidate.channel.provider.is_genuine
+    chain = chain_of(candidate.channel.spec.transformers, candidate.upstream_model)
     # A wrapper of ours means nothing to its reader: the inventor of the format would refuse it as forged.
-    if is_genuine and not candidate.channel.spec.transformers and not may_hold_wrapper(call.body):
+    if is_genuine and not chain.changes_anything and not may_hold_wrapper(call.body):
         return PassThrough(call, candidate, operation)
     target = target_of(candidate, operation)
-    chain = chain_of(candidate.channel.spec.transformers, candidate.upstream_model)
     request = await inlined(conversation(call), target.capabilities, gateway.upstreams, CODECS[target.format].linked)
     way = Counted if is_count(operation) else Translated
     return way(call, candidate, operation, request, target, gateway.memory, chain)

@@ -12,11 +12,14 @@ from routing.engine.errors import GatewayError, UpstreamFailed, UpstreamTimedOut
 from routing.engine.failures import told_id
 from routing.engine.format import StreamReader
 from routing.engine.gateway import Gateway
+from routing.engine.losses import listed
 from routing.engine.sending import Committed
 from routing.engine.snapshot import Candidate
 from routing.engine.sse import EventTooLarge
 
 Header = tuple[bytes, bytes]
+#: Clients and proxies refuse an answer whose headers are long; 8 KB for all of them is the least that is common.
+MAX_WARNINGS_CHARS = 4000
 
 
 class Reply(Protocol):
@@ -127,7 +130,7 @@ def _last_words(call: Call, answer: Committed, reader: StreamReader, fault: Exce
 def _about(answer: Committed) -> list[Header]:
     """Return the upstream's own id, and what could not be carried whole as far as it is known by now."""
     codes = answer.passage.warnings
-    warnings = [(b"x-routex-warnings", ", ".join(codes).encode("ascii", "replace"))] if codes else []
+    warnings = [(b"x-routex-warnings", listed(codes, MAX_WARNINGS_CHARS).encode("ascii", "replace"))] if codes else []
     return [*told_id(answer.response.headers), *warnings]
 
 

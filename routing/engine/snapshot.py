@@ -137,15 +137,12 @@ class Candidate:
     channel: Channel
     public_model: str
     upstream_model: str
+    #: The channel lists this very model, not only a glob that matches it.
+    is_named: bool = True
 
     def operation(self, operations: tuple[str, ...]) -> str:
         """Return what to ask, of the operations that can answer a request; "" when none can."""
         return self.channel.operation(operations, self.upstream_model)
-
-    @property
-    def is_named(self) -> bool:
-        """Whether the channel lists this very model, not only a glob that matches it."""
-        return any(model.name == self.public_model for model in self.channel.spec.models)
 
 
 class Snapshot:
@@ -184,7 +181,7 @@ class Snapshot:
         if not self._globs:
             return found
         matched = (
-            Candidate(candidate.channel, model, model)
+            Candidate(candidate.channel, model, model, is_named=False)
             for glob, candidate in self._globs
             if fnmatchcase(model, glob) and all(candidate.channel is not other.channel for other in found)
         )

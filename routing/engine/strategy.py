@@ -17,7 +17,9 @@ class Strategy(ABC):
 
 
 def by_weight(candidates: Sequence[Candidate], chance: Callable[[], float]) -> list[Candidate]:
-    """Return the candidates shuffled so that a heavier one is more likely to come first.
+    """Return the candidates shuffled so that a heavier one is more likely to come first, globs behind names.
+
+    A channel that lists a model has it; one with a glob that matches merely may.
 
     Draws without replacement with `u ** (1 / weight)` as the sort key (Efraimidis and Spirakis, 2006). Weight 0 comes
     last: it is asked for only when nothing else is left.
@@ -25,8 +27,8 @@ def by_weight(candidates: Sequence[Candidate], chance: Callable[[], float]) -> l
     if len(candidates) == 1:
         return list(candidates)
 
-    def draw(candidate: Candidate) -> float:
+    def draw(candidate: Candidate) -> tuple[bool, float]:
         weight = candidate.channel.spec.weight
-        return chance() ** (1.0 / weight) if weight > 0 else -1.0
+        return candidate.is_named, chance() ** (1.0 / weight) if weight > 0 else -1.0
 
     return sorted(candidates, key=draw, reverse=True)

@@ -76,6 +76,11 @@ class Chain:
     def __bool__(self) -> bool:
         return bool(self.steps)
 
+    @property
+    def changes_anything(self) -> bool:
+        """Whether it does more than name the format to speak."""
+        return any(not step.transformer.format for step in self.steps)
+
     def can(self, capabilities: Capabilities) -> Capabilities:
         """Return what the target is to be taken for."""
         for step in self.steps:

@@ -60,9 +60,7 @@ class Translation:
             BadRequest: something in it has no place there and must not be changed silently.
         """
         exchange = self.exchange
-        if self.chain:
-            exchange.target = replace_target(exchange.target, capabilities=self.chain.can(exchange.target.capabilities))
-            exchange.request = self.chain.request(exchange.request, exchange.losses)
+        self._change()
         fit(exchange, self.upstream)
         written = self.upstream.encode_request(exchange)
         if exchange.request.extra:
@@ -71,8 +69,15 @@ class Translation:
 
     def write_count(self) -> Written:
         """Return the request that counts the conversation's tokens; raises as `write` does."""
+        self._change()
         fit(self.exchange, self.upstream)
         return self.upstream.encode_count_request(self.exchange)
+
+    def _change(self) -> None:
+        exchange = self.exchange
+        if self.chain:
+            exchange.target = replace_target(exchange.target, capabilities=self.chain.can(exchange.target.capabilities))
+            exchange.request = self.chain.request(exchange.request, exchange.losses)
 
     def read(self, body: bytes) -> ChatAnswer:
         """Return a whole answer in the client's own names; one that came as a stream is collected first.

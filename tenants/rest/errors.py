@@ -46,6 +46,11 @@ def _(error: django.PermissionDenied, pointers: Mapping[str, str]) -> Problem:
 
 
 @problem_of.register
+def _(error: django.RequestDataTooBig, pointers: Mapping[str, str]) -> Problem:
+    return Problem("request-too-large", "The body is too large. Send less at once.")
+
+
+@problem_of.register
 def _(error: IntegrityError, pointers: Mapping[str, str]) -> Problem:
     # Two writers raced past the checks; the text of the database may hold what another tenant owns.
     return Problem("conflict", "An object with the same name or identity exists already.")

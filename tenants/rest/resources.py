@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import io
+import json
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from django.core.exceptions import ValidationError
 from django.db.models import Model, Q, QuerySet
 from django.utils.http import parse_etags
+from rest_framework.exceptions import ParseError
 from rest_framework.exceptions import ValidationError as InvalidValue
 from rest_framework.parsers import JSONParser
 from rest_framework.renderers import JSONRenderer
@@ -27,14 +29,23 @@ MAX_BODY_BYTES = 2 * 2**20
 
 
 class BoundedJSONParser(JSONParser):
-    """JSON up to MAX_BODY_BYTES, whether or not the caller said how long it is."""
+    """JSON up to MAX_BODY_BYTES that can be told again: no half surrogate pairs, no number beyond all bounds."""
 
     def parse(self, stream: Any, media_type: str | None = None, parser_context: Any = None) -> dict[str, Any]:
-        """Return the decoded body; raises Problem."""
+        """Return the decoded body; raises Problem or ParseError."""
         body = stream.read(MAX_BODY_BYTES + 1)
         if len(body) > MAX_BODY_BYTES:
             raise Problem("request-too-large", f"A body has at most {MAX_BODY_BYTES // 2**20} MB.")
-        return super().parse(io.BytesIO(body), media_type, parser_context)
+        try:
+            parsed: dict[str, Any] = super().parse(io.BytesIO(body), media_type, parser_context)
+            json.dumps(parsed, ensure_ascii=False, allow_nan=False).encode()
+        except RecursionError:
+            raise ParseError("The JSON is nested too deeply.") from None
+        except UnicodeEncodeError:
+            raise ParseError("A string holds half of a surrogate pair, which is no character.") from None
+        except ValueError:
+            raise ParseError("A number is too large.") from None
+        return parsed
 
 
 class MergePatchParser(BoundedJSONParser):

@@ -149,12 +149,22 @@ def test_a_stale_version_is_not_overwritten(acme):
         ({"api_key": "two\nlines"}, ["/credentials"]),
         ({"prioriti": 1}, ["/prioriti"]),
         ({"format": "gemini", "transformers": 5}, ["/format", "/transformers"]),
+        ({"transformers": ["nonsense"]}, ["/transformers"]),
+        ({"transformers": [{"maxtoken": {"max": 1}}]}, ["/transformers"]),
     ],
 )
 def test_a_wrong_channel_is_refused_at_the_field(acme, change, pointers):
     answer = acme.post("/api/channels", {name: v for name, v in OPENAI.items() if name != "api_key"} | change)
     assert answer.status == 400 and answer.pointers == pointers, answer.text
     assert acme.get("/api/channels").body["data"] == []
+
+
+def test_a_patch_brings_in_no_transformer_that_means_nothing(acme):
+    acme.post("/api/channels", OPENAI | {"transformers": ["cleancache"]})
+    refused = acme.patch("/api/channels/main", {"transformers": ["cleancache", "nonsense"]})
+    assert refused.status == 400 and refused.pointers == ["/transformers"]
+    assert "'nonsense'" in refused.text and "maxtoken" in refused.text
+    assert acme.get("/api/channels/main").body["transformers"] == ["cleancache"]
 
 
 def test_a_taken_slug_is_a_conflict(acme):

@@ -86,10 +86,33 @@ def test_other_models_are_refused(models):
 
 
 def test_transformers_in_the_nested_form_become_a_list():
-    nested = {"use": ["a", ["b", {"max": 1}]], "gpt-4o": {"use": ["c"]}}
-    flat = ["a", {"b": {"max": 1}}, {"c": {"models": ["gpt-4o"]}}]
+    nested = {"use": ["tooluse", ["maxtoken", {"max_tokens": 1}]], "gpt-4o": {"use": ["reasoning"]}}
+    flat = ["tooluse", {"maxtoken": {"max_tokens": 1}}, {"reasoning": {"models": ["gpt-4o"]}}]
     assert checks.clean_transformers(nested, ANY) == flat
     assert checks.clean_transformers(flat, ANY) == flat
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ("maxtoken", "are a list"),
+        ([5], "neither"),
+        ([{"maxtoken": None}], "neither"),
+        ([{"maxtoken": {}, "tooluse": {}}], "neither"),
+        ([["maxtoken", {}, {}]], "neither"),
+        ({"use": "maxtoken"}, "in this form"),
+        (["maxtokens"], "There is no transformer 'maxtokens'; there are: anthropic,"),
+        ([{"maxtoken": {"max": 5}}], "maxtoken: Object contains unknown field `max`"),
+        ([{"sampling": {"top_p": "high"}}], "sampling: Expected"),
+        ([{"maxtoken": {"models": "gpt-*"}}], "`models` is a list"),
+        ([{"maxtoken": {"models": [5]}}], "`models` is a list"),
+        ({"gpt-4o": {"use": ["nonsense"]}}, "There is no transformer 'nonsense'"),
+    ],
+)
+def test_transformers_that_mean_nothing_are_refused_in_words(given, said):
+    with pytest.raises(ValidationError) as caught:
+        checks.clean_transformers(given, ANY)
+    assert said in caught.value.messages[0] and caught.value.messages[0].endswith(".")
 
 
 def test_prices_are_kept_as_exact_decimal_strings():

@@ -193,6 +193,8 @@ def test_a_channel_that_moves_to_another_server_asks_for_its_secret_again(cast, 
         ),
         ({"slug": "New Channel"}, "A slug has"),
         ({"transformers": "{oops"}, "no JSON object"),
+        ({"transformers": "nonsense"}, "There is no transformer"),
+        ({"transformers": '{"maxtoken": {"max": 1}}'}, "unknown field"),
     ],
 )
 def test_a_wrong_channel_is_refused_at_the_field(cast, alice, wrong, message):

@@ -263,6 +263,18 @@ def test_a_stored_credential_does_not_follow_a_channel_to_another_host():
             4,
         ),
         (document("channels: [{slug: a, models: [m]}]"), "/tenants/0/channels/0", "needs a provider", 4),
+        (
+            document("channels: [{slug: a, provider: openai, models: [m], transformers: [nonsense]}]"),
+            "/tenants/0/channels/0/transformers",
+            "no transformer 'nonsense'",
+            4,
+        ),
+        (
+            document("channels: [{slug: a, provider: openai, models: [m], transformers: [{maxtoken: {max: 1}}]}]"),
+            "/tenants/0/channels/0/transformers",
+            "unknown field `max`",
+            4,
+        ),
         (document("channels:", "- slug: Not A Slug"), "/tenants/0/channels/0/slug", "lower-case", 5),
         (document("rules: [{slug: r, type: think}]"), "/tenants/0/rules", "no routing rules yet", 4),
         (document("policy: {strategy: magic}"), "/tenants/0/policy/strategy", "priority", 4),

@@ -66,6 +66,22 @@ def test_a_configuration_that_does_not_compile_leaves_the_last_good_one_and_says
     assert snapshots.publish_stale() == 0, "a failed version is not compiled again and again"
 
 
+def test_a_transformer_that_is_gone_is_named_with_its_channel(tenant):
+    add_channel(tenant, slug="bad", transformers=["left-the-house"])
+    failure = state_of(tenant).failure
+    assert "'bad'" in failure and "'left-the-house'" in failure
+
+
+def test_a_transformer_that_names_the_format_becomes_the_channels_format(tenant):
+    add_channel(tenant, slug="plain", transformers=["openai"])
+    add_channel(tenant, slug="own", format="openai-chat", transformers=["openai", "cleancache"])
+    add_channel(tenant, slug="foreign", transformers=["gemini"])
+    channels = {channel.slug: channel for channel in decode_document(bytes(state_of(tenant).snapshot)).channels}
+    assert (channels["plain"].format, channels["plain"].transformers) == ("openai-chat", ())
+    assert (channels["own"].format, channels["own"].transformers) == ("openai-chat", ("openai", "cleancache"))
+    assert (channels["foreign"].format, channels["foreign"].transformers) == ("", ()), "OpenAI speaks no Gemini"
+
+
 def test_mending_the_row_clears_the_failure(tenant):
     add_channel(tenant, slug="bad", provider="no-such-provider")
     with tenant_scope(tenant.id):

@@ -88,6 +88,10 @@ def test_a_body_that_is_no_json_or_no_object_is_refused(acme):
     assert acme.call("POST", "/api/keys", b"[]").status == 400
     assert acme.call("PATCH", "/api/keys/cast", b"[]").status == 400
     assert acme.call("POST", "/api/keys", b'"' + b"x" * (2**21) + b'"').status == 413
+    assert acme.call("POST", "/api/keys", b'"' + b"x" * (2**23) + b'"').status == 413
+    assert acme.call("POST", "/api/keys", b"[" * 9999).status == 400
+    for text in (b'{"slug":"k","tags":{"a":"\\ud83d"}}', b'{"slug":"k","tags":{"a":1e999}}'):
+        assert acme.call("POST", "/api/keys", text).status == 400
     nul = acme.post("/api/keys", {"slug": "k", "tags": {"a\0": "b"}})
     assert nul.status == 400 and nul.body["type"] == "/errors/validation-error"
 

@@ -30,7 +30,7 @@ the head of each column: another model or provider may keep more or less, since 
 - **emulated**: the meaning is kept by other means (a note in the text, a filtered list, an instruction).
 - **clamped**: a number was brought within the upstream's limits.
 - **dropped**: it has no place there. `x-routex-warnings` says so on the answer, the request's record keeps it, and with
-  `x-routex-strict: 1` the request is refused instead.
+  `x-routex-strict: 1` the request is refused instead. A header of 4 KB is full: `more:12` counts what it leaves out.
 - **refused**: answered with 400, because leaving it out would change the answer silently.
 
 Same format on both sides and the format's own inventor: bytes pass through unread, so nothing is lost. The other

@@ -11,7 +11,8 @@ _NATIVE = Capabilities(
     image_urls=False,
     reasoning_content_input=True,
     reasoning_field="thinking",
-    thinking="enabled",
+    # A model that cannot think refuses to be asked; see the families below.
+    thinking="none",
     thinking_switch="think",
     strict_tools=False,
     parallel_tool_calls=False,
@@ -23,6 +24,13 @@ _NATIVE = Capabilities(
     choices=False,
     max_stop=16,
     user=False,
+)
+
+
+#: Families with thinking in https://ollama.com/search?c=thinking; a derived model is found by its name.
+_THINKERS = (
+    *("*qwen3*", "*qwq*", "*deepseek-r1*", "*deepseek-v3.[1-9]*", "*gpt-oss*", "*magistral*", "*glm-4.[5-9]*"),
+    *("*glm-5*", "*think*", "*reason*", "*nemotron*", "*kimi-k2.[5-9]*", "*minimax-m*", "*exaone-deep*", "*cogito*"),
 )
 
 
@@ -40,13 +48,15 @@ class Ollama(Provider):
             _NATIVE,
             reasoning_effort=True,
             reasoning_field="reasoning",
-            thinking="none",
             thinking_switch="",
             top_k=False,
             efforts=("none", "low", "medium", "high"),
         ),
     }
-    models = (("*gpt-oss*", {"efforts": ("low", "medium", "high")}),)
+    models = (
+        *((family, {"thinking": "enabled"}) for family in _THINKERS),
+        ("*gpt-oss*", {"efforts": ("low", "medium", "high")}),
+    )
     endpoints = {
         "ollama": "/api/chat",
         "openai-chat": "/v1/chat/completions",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from fnmatch import fnmatchcase
+from reprlib import repr as shortened
 from typing import Any
 
 import msgspec
@@ -45,12 +46,14 @@ def chain_of(entries: Iterable[Entry], model: str | None = None) -> Chain:
 
 
 def _step(entry: Entry, model: str | None) -> Step | None:
-    name, given = (entry, {}) if isinstance(entry, str) else next(iter(entry.items()))
-    if name.lower() not in TRANSFORMERS:
-        raise ValueError(f"there is no transformer {name!r}; there are: {', '.join(TRANSFORMERS)}")
-    options = dict(given)
+    name, options = _named(entry)
+    known = name if name in TRANSFORMERS else name.lower()
+    if known not in TRANSFORMERS:
+        raise ValueError(f"there is no transformer {shortened(name)}; there are: {', '.join(TRANSFORMERS)}")
+    transformer = TRANSFORMERS[known]
     models = options.pop("models", None)
-    transformer = TRANSFORMERS[name.lower()]
+    if models is not None and not (isinstance(models, list) and all(isinstance(glob, str) for glob in models)):
+        raise ValueError(f"transformer {name}: `models` is a list of names and patterns, not {shortened(models)}")
     try:
         step = Step(transformer, msgspec.convert(options, transformer.options))
     except msgspec.ValidationError as error:
@@ -58,3 +61,14 @@ def _step(entry: Entry, model: str | None) -> Step | None:
     if model is not None and models is not None and not any(fnmatchcase(model, glob) for glob in models):
         return None
     return step
+
+
+def _named(entry: Any) -> tuple[str, dict[str, Any]]:
+    """Return an entry's name and a copy of its options."""
+    if isinstance(entry, str):
+        return entry, {}
+    if isinstance(entry, Mapping) and len(entry) == 1:
+        ((name, options),) = entry.items()
+        if isinstance(name, str) and isinstance(options, Mapping):
+            return name, dict(options)
+    raise ValueError(f"{shortened(entry)} is neither the name of a transformer nor {{name: options}}")

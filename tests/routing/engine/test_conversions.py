@@ -169,7 +169,7 @@ async def test_a_drop_is_refused_where_the_client_is_strict():
     body = {"model": "m", "input": "x", "user": "u"}
     harness = gateway("ollama-embed", ANSWERS["ollama-embed"])
     answer = await harness.ask(body, path=OPENAI, headers={"x-routex-strict": "1"})
-    assert answer.status == 400 and "no place for user" in answer.json["error"]["message"]
+    assert answer.status == 400 and "`user` would be lost" in answer.json["error"]["message"]
     assert harness.provider.sent == [] and harness.tried() == [("a", "cannot_carry")]
 
 

@@ -150,7 +150,8 @@ def add_sampling(body: Object, exchange: Exchange) -> None:
         if value is None:
             continue
         is_beside_thinking = is_thinking and not can.sampling_with_reasoning and (name, value) != ("temperature", 1)
-        if is_beside_thinking or is_strict_version(can):
+        is_one_too_many = name == "top_p" and "temperature" in body and not can.sampling_together
+        if is_beside_thinking or is_one_too_many or is_strict_version(can):
             exchange.losses.dropped(name)
         else:
             body[name] = value

@@ -134,11 +134,12 @@ class _Writing:
         """Return the parts of a model's turn, each signature on the part that the upstream looks for it on."""
         written: list[Members] = []
         thought = _ThoughtSignature()
+        is_signed = any(isinstance(part, Text | ToolCall) and sendable(part.state, self._exchange) for part in parts)
         for part in parts:
             if isinstance(part, Reasoning) and self._is_own_client:
                 written += self._thoughts(part)
             elif isinstance(part, Reasoning):
-                thought.begin(self._thought(part))
+                thought.begin(self._thought(part, is_signed))
             elif (encoded := self._said(part, written)) is not None:
                 thought.pass_on(encoded)
                 written.append(encoded)
@@ -166,10 +167,13 @@ class _Writing:
         signature = {"thoughtSignature": blob} if blob else {}
         return [{"text": part.text, "thought": True, **signature}]
 
-    def _thought(self, part: Reasoning) -> str:
-        """Return the signature of a thought that is this upstream's own; other clients' thoughts stay behind."""
+    def _thought(self, part: Reasoning, is_signed: bool) -> str:
+        """Return the signature of a thought that is this upstream's own; other clients' thoughts stay behind.
+
+        In a turn that is signed elsewhere, that signature stands for the words of a thought.
+        """
         blob = sendable(part.state, self._exchange)
-        if not blob:
+        if not blob and (part.state is not None or not is_signed):
             self._losses.dropped("thinking")
         return blob
 

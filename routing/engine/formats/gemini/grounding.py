@@ -63,12 +63,15 @@ def decode_grounding(metadata: Any) -> Iterator[tuple[Citation, int]]:
         segment = camel(support["segment"]) if isinstance(support.get("segment"), dict) else {}
         quote = segment.get("text")
         numbers = support.get("groundingChunkIndices")
+        told: set[int] = set()
         for number in numbers if isinstance(numbers, list) else ():
-            source = chunks[number] if isinstance(number, int) and 0 <= number < len(chunks) else None
+            is_new = type(number) is int and 0 <= number < len(chunks) and number not in told
+            source = chunks[number] if is_new else None
             if source is not None:
-                used.add(number)
+                told.add(number)
                 part = _whole(segment.get("partIndex")) or 0
                 yield _located(source, segment, quote if isinstance(quote, str) else ""), part
+        used |= told
     for number, chunk in enumerate(chunks):
         if chunk is not None and number not in used:
             yield chunk, 0

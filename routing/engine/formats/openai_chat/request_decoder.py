@@ -130,7 +130,7 @@ def _native(fields: Fields, output: OutputFormat | None) -> dict[str, Any]:
     if isinstance(options, dict) and (rest := {key: each for key, each in options.items() if key != "include_usage"}):
         native["stream_options"] = rest
     shape = fields.members.get("response_format")
-    if output is None and isinstance(shape, dict) and shape.get("type") not in {None, "text"}:
+    if output is None and isinstance(shape, dict) and shape.get("type") not in (None, "text"):
         native["response_format"] = shape
     if native.get("modalities") == ["text"]:
         del native["modalities"]

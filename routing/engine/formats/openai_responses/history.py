@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from routing.engine.codec import Exchange
 from routing.engine.formats.openai_responses.citations import annotation_of
 from routing.engine.formats.openai_responses.content import Piece, breakpoint_of, encode_content, encode_part
+from routing.engine.formats.openai_responses.toolsets import SEARCH, SEARCH_CALL, SEARCH_OUTPUT, bare_name, set_of
 from routing.engine.formats.openai_responses.vocabulary import CLIENT_RUN_CALLS, NAME
 from routing.engine.messages import Media, Message, Native, Part, Reasoning, Text, ToolCall, ToolResult
 from routing.engine.provenance import is_ours
@@ -72,6 +73,8 @@ class History:
     def _result(self, result: ToolResult, moved: list[Piece]) -> Item:
         if result.call_id in self._client_run:
             return _client_run_result(result)
+        if self._is_own and result.name == SEARCH and result.native:
+            return {**result.native, "type": SEARCH_OUTPUT, "call_id": result.call_id, "status": "completed"}
         kind = "custom_tool_call_output" if result.is_custom else "function_call_output"
         native = self._native(result)
         return {**native, "type": kind, "call_id": result.call_id, "output": self._output(result, moved)}
@@ -166,7 +169,12 @@ class History:
         if self._is_own and call.name in CLIENT_RUN_CALLS and (item := _client_run_call(call)) is not None:
             self._client_run.add(call.id)
             return item
-        item = {**self._native(call), "call_id": call.id, "name": call.name}
+        native = self._native(call)
+        if call.name == SEARCH and "execution" in native:
+            item = {**native, "type": SEARCH_CALL, "call_id": call.id, "status": "completed"}
+            return {**item, "arguments": _json_of(call.arguments)}
+        name = bare_name(call.name, set_of(native))
+        item = {**native, "call_id": call.id, "name": name}
         if call.is_custom:
             return {**item, "type": "custom_tool_call", "input": call.arguments}
         return {**item, "type": "function_call", "arguments": call.arguments or "{}"}

@@ -8,6 +8,15 @@ from msgspec.structs import replace
 
 from routing.engine.formats.openai_responses import fields
 from routing.engine.formats.openai_responses.content import Piece, decode_content
+from routing.engine.formats.openai_responses.tools import decode_tools
+from routing.engine.formats.openai_responses.toolsets import (
+    SEARCH,
+    SEARCH_CALL,
+    SEARCH_OUTPUT,
+    in_conversation,
+    joined_name,
+    set_of,
+)
 from routing.engine.formats.openai_responses.vocabulary import (
     CLIENT_RUN_CALLS,
     NAME,
@@ -16,23 +25,25 @@ from routing.engine.formats.openai_responses.vocabulary import (
     STATE_OF_TEXT,
     native_members,
 )
-from routing.engine.messages import Message, Native, Opaque, Part, Reasoning, Role, Text, ToolCall, ToolResult
+from routing.engine.messages import Message, Native, Opaque, Part, Reasoning, Role, Text, Tool, ToolCall, ToolResult
 from routing.engine.provenance import unwrap
 
 _OUTPUT = "_output"
 #: Items that clients add although they are neither messages nor outputs, and those that models add.
-_OF_CLIENTS = frozenset({"mcp_approval_response", "additional_tools", "configuration_update", "compaction_trigger"})
+_OF_CLIENTS = frozenset(
+    {"mcp_approval_response", "additional_tools", "agent_message", "configuration_update", "compaction_trigger"}
+)
 _OF_MODELS = frozenset({"compaction", "mcp_list_tools", "mcp_approval_request", "program"})
 
 
-def decode_input(given: Any) -> tuple[tuple[Text, ...], tuple[Message, ...]]:
-    """Return the system prompt that leads the input, and the conversation after it.
+def decode_input(given: Any) -> tuple[tuple[Text, ...], tuple[Message, ...], tuple[Tool, ...]]:
+    """Return the system prompt that leads the input, the conversation after it, and the tools that are declared in it.
 
     Raises:
         BadRequest: an item is not of its shape.
     """
     if isinstance(given, str):
-        return (), (Message("user", (Text(given),)),)
+        return (), (Message("user", (Text(given),)),), ()
     if given is not None and not isinstance(given, list):
         raise fields.wrong(given, "input", "a string or a list of items")
     turns = _Turns()
@@ -42,7 +53,7 @@ def decode_input(given: Any) -> tuple[tuple[Text, ...], tuple[Message, ...]]:
             turns.message("user", (Text(item),))
         else:
             turns.item(fields.record(item, path), path)
-    return tuple(turns.system), turns.messages()
+    return tuple(turns.system), turns.messages(), tuple(turns.tools.values())
 
 
 class _Turns:
@@ -50,6 +61,8 @@ class _Turns:
 
     def __init__(self) -> None:
         self.system: list[Text] = []
+        #: By name: the same may be found twice.
+        self.tools: dict[str, Tool] = {}
         self._turns: list[tuple[Role, list[Part], bool]] = []
         self._has_begun = False
 
@@ -68,8 +81,30 @@ class _Turns:
             self._add("user", _result(item, kind, path))
         elif kind.removesuffix(_OUTPUT) in CLIENT_RUN_CALLS:
             self._add("user", _client_run_result(item, kind, path))
+        elif kind in {SEARCH_CALL, SEARCH_OUTPUT} and item.get("execution") == "client":
+            self._search(item, kind, path)
+        elif kind == "additional_tools":
+            self._declare(item, path)
+            self._native(Native(NAME, kind, item, text=""))
+        elif kind == "agent_message":
+            self._native(Native(NAME, kind, item, text=_words(item.get("content"), f"{path}.content")))
         else:
             self._native(Native(NAME, kind, item))
+
+    def _declare(self, item: dict[str, Any], path: str) -> list[Tool]:
+        tools = decode_tools(item.get("tools"), f"{path}.tools")
+        self.tools |= {tool.name: in_conversation(tool) for tool in tools}
+        return list(tools)
+
+    def _search(self, item: dict[str, Any], kind: str, path: str) -> None:
+        """Add the client's search for tools; what it found is on offer from there on."""
+        if kind == SEARCH_CALL:
+            arguments = fields.json_text(item.get("arguments") or {})
+            self._call(ToolCall(_call_id(item, path), SEARCH, arguments, native=native_members(item)))
+            return
+        found = [f"{tool.name}: {tool.description}" for tool in self._declare(item, path)]
+        text = "\n".join(["Now you can call:", *found]) if found else "No tool was found."
+        self._add("user", ToolResult(_call_id(item, path), (Text(text),), name=SEARCH, native=native_members(item)))
 
     def message(self, role: Role, parts: tuple[Part, ...]) -> None:
         """Add a message that is a turn of its own."""
@@ -162,6 +197,13 @@ def _texts(parts: Any, path: str) -> tuple[str, ...]:
     return tuple(text for text in texts if text)
 
 
+def _words(content: Any, path: str) -> str:
+    """Return what one agent tells another: only an upstream of this format encrypts what is to be encrypted."""
+    parts = (fields.record(part, path) for part in fields.rows(content, path))
+    said = (fields.text(part.get("text") or part.get("encrypted_content"), path) for part in parts)
+    return "\n".join(each for each in said if each)
+
+
 def _call_id(item: dict[str, Any], path: str) -> str:
     return fields.text(item.get("call_id"), f"{path}.call_id") or fields.text(item.get("id"), f"{path}.id")
 
@@ -174,6 +216,7 @@ def _call(item: dict[str, Any], kind: str, path: str) -> ToolCall:
     name = fields.text(item.get("name"), f"{path}.name")
     if not name:
         raise fields.missing(f"{path}.name", "the name of the tool that was called")
+    name = joined_name(set_of(native), name)
     if kind == "custom_tool_call":
         given = fields.text(item.get("input"), f"{path}.input")
         return ToolCall(_call_id(item, path), name, given, is_custom=True, native=native)

@@ -11,6 +11,7 @@ from routing.engine.formats.openai_responses.output import (
     call_item,
     message_item,
     reasoning_item,
+    search_item,
     text_content,
 )
 from routing.engine.messages import Opaque, TextDelta, ToolBegan
@@ -281,3 +282,21 @@ class OpenCall(OpenItem):
         if status == "in_progress" and not began.is_custom:
             written["arguments"] = ""
         return written
+
+
+class OpenSearch(OpenCall):
+    """A search for tools that the client does: its arguments have no events of their own."""
+
+    def more(self, text: str) -> bytes:
+        """Keep more arguments."""
+        self._texts.append(text)
+        return b""
+
+    def close(self) -> bytes:
+        """Return nothing: the item says it all."""
+        return b""
+
+    def item(self, status: str) -> Item:
+        """Return the search with its arguments, once they are whole."""
+        arguments = "" if status == "in_progress" else "".join(self._texts)
+        return search_item(self.id, self._call_id, arguments, status)

@@ -11,7 +11,8 @@ from msgspec.structs import replace
 
 from analytics.engine.record import Usage
 from routing.engine.codec import Exchange
-from routing.engine.formats.openai_responses.tools import encode_choice, encode_tool
+from routing.engine.formats.openai_responses.tools import encode_choice, encode_tools
+from routing.engine.formats.openai_responses.toolsets import SEARCH_CALL
 from routing.engine.messages import Finish, Media, Opaque, OutputFormat, Tool, ToolChoice
 from routing.engine.provenance import wrap
 from routing.engine.toolnames import ToolNames
@@ -68,6 +69,15 @@ def call_item(
     if custom:
         return {**item, "type": "custom_tool_call", "input": arguments}
     return {**item, "arguments": arguments or "{}"}
+
+
+def search_item(item_id: str, call_id: str, arguments: str, status: str = "completed") -> Item:
+    """Return a search for tools, which the client does; its arguments are an object, not JSON text."""
+    item = {"id": item_id, "type": SEARCH_CALL, "call_id": call_id, "execution": "client", "status": status}
+    try:
+        return {**item, "arguments": msgspec.json.decode(arguments or "{}")}
+    except ValueError:
+        return {**item, "arguments": {}}
 
 
 def image_item(item_id: str, media: Media) -> Item:
@@ -187,7 +197,7 @@ def _repeated(exchange: Exchange) -> dict[str, Any]:
         "temperature": 1.0 if request.temperature is None else request.temperature,
         "text": {"format": _format_of(request.output), "verbosity": request.verbosity or "medium"},
         "tool_choice": _choice_of(request.tool_choice, tools, exchange.names),
-        "tools": [encode_tool(tool) for tool in tools],
+        "tools": encode_tools(tools),
         "top_logprobs": request.top_logprobs or 0,
         "top_p": 1.0 if request.top_p is None else request.top_p,
         "truncation": request.native.get("truncation") or "disabled",
@@ -201,7 +211,7 @@ def _as_declared(tool: Tool, names: ToolNames) -> Tool:
     """Return a tool under the client's name and of the client's kind, before it was fitted to the upstream."""
     name = names.restore(tool.name)
     if tool.kind == "function" and names.is_custom(name):
-        return Tool(name, "custom", tool.description)
+        return Tool(name, "custom", tool.description, native=tool.native, format=tool.format)
     return replace(tool, name=name)
 
 

@@ -12,6 +12,7 @@ from routing.engine.formats.openai_responses import fields
 from routing.engine.formats.openai_responses.history import History
 from routing.engine.formats.openai_responses.items import decode_input
 from routing.engine.formats.openai_responses.tools import decode_choice, decode_tools, encode_choice, encode_tool
+from routing.engine.formats.openai_responses.toolsets import encode_sets
 from routing.engine.formats.openai_responses.vocabulary import (
     ENCRYPTED_REASONING,
     MAX_ID_CHARS,
@@ -62,7 +63,7 @@ def decode_request(body: bytes, *, model: str = "", is_stream: bool = False) -> 
     """Return the conversation of a body; see the contract."""
     given = fields.body_of(body)
     instructions = fields.text(given.get("instructions"), "instructions")
-    system, messages = decode_input(given.get("input"))
+    system, messages, declared = decode_input(given.get("input"))
     text = fields.record(given.get("text"), "text")
     reasoning = fields.record(given.get("reasoning"), "reasoning")
     top_logprobs = fields.whole(given.get("top_logprobs"), "top_logprobs")
@@ -72,7 +73,7 @@ def decode_request(body: bytes, *, model: str = "", is_stream: bool = False) -> 
         model=fields.text(given.get("model"), "model") or model,
         messages=messages,
         system=(Text(instructions), *system) if instructions else system,
-        tools=decode_tools(given.get("tools")),
+        tools=(*decode_tools(given.get("tools")), *declared),
         tool_choice=decode_choice(given.get("tool_choice")),
         parallel_tool_calls=fields.flag(given.get("parallel_tool_calls"), "parallel_tool_calls"),
         max_tokens=fields.whole(given.get("max_output_tokens"), "max_output_tokens"),
@@ -210,8 +211,9 @@ class _Encoding:
         if not self.can.required_choice and members.get("tool_choice", "auto") not in {"auto", "none"}:
             members["tool_choice"] = "auto"
             self.losses.dropped("tool_choice")
-        if tools:
-            members["tools"] = [self._tool(encode_tool(tool, is_strict_default=self.is_own)) for tool in tools]
+        encoded = ((tool, self._tool(encode_tool(tool, is_strict_default=self.is_own))) for tool in tools)
+        if listed := encode_sets(encoded):
+            members["tools"] = listed
         if request.parallel_tool_calls is not None:
             members["parallel_tool_calls"] = request.parallel_tool_calls
         return members

@@ -21,9 +21,11 @@ from routing.engine.formats.openai_responses.output import (
     image_item,
     message_item,
     reasoning_item,
+    search_item,
     status_of,
     text_content,
 )
+from routing.engine.formats.openai_responses.toolsets import as_declared, is_search_call, joined_name, set_of
 from routing.engine.formats.openai_responses.vocabulary import (
     NAME,
     REDACTED,
@@ -69,6 +71,7 @@ class _Output:
 
     def __init__(self, envelope: Envelope, exchange: Exchange, choice: Choice) -> None:
         self._new_id = envelope.item_id
+        self._exchange = exchange
         self._losses = exchange.answer_losses
         self._parts = said_at_least(choice.parts, choice.finish)
         self._logprobs = full_logprobs(choice.logprobs or [])
@@ -138,6 +141,10 @@ class _Output:
             self._state_of_call(call.state)
         call_id = call.id if call.id and call.id not in self._used_ids else mint_id()
         self._used_ids.add(call_id)
+        call = as_declared(call, self._exchange)
+        if is_search_call(call, self._exchange):
+            self._items.append(search_item(self._new_id("tsc"), call_id, call.arguments))
+            return
         prefix = "ctc" if call.is_custom else "fc"
         custom, native = call.is_custom, call.native
         written = call_item(self._new_id(prefix), call_id, call.name, call.arguments, custom=custom, native=native)
@@ -196,10 +203,11 @@ def decode_answer(body: bytes, exchange: Exchange) -> ChatAnswer:
         answer = decode(_ANSWER, body)
     except RecursionError as error:
         raise ValueError("the answer is nested too deeply") from error
-    if answer.error or answer.status in {"failed", "cancelled"}:
+    # Tuples, here and elsewhere: what an upstream says may be unhashable.
+    if answer.error or answer.status in ("failed", "cancelled"):
         message, status = failure_of(answer.error)
         raise ErrorInside(status, message, code_of(answer.error))
-    if answer.status in {"queued", "in_progress"}:
+    if answer.status in ("queued", "in_progress"):
         raise ValueError("the answer is not finished")
     if not isinstance(answer.output, list):
         raise ValueError("the answer has no output")  # noqa: TRY004 - the contract names ValueError
@@ -290,7 +298,8 @@ class _Reading:
         self._used_ids.add(call_id)
         arguments = json_text(item.get("input" if is_custom else "arguments"))
         native = native_members(item) if self._exchange.request.format == NAME else None
-        return ToolCall(call_id, text_of(item.get("name")), arguments, is_custom, native=native)
+        name = joined_name(set_of(native), text_of(item.get("name")))
+        return ToolCall(call_id, name, arguments, is_custom, native=native)
 
     def _reasoning(self, item: dict[str, Any]) -> None:
         item_id, blob = text_of(item.get("id")), text_of(item.get("encrypted_content"))

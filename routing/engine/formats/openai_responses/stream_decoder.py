@@ -137,7 +137,7 @@ class ResponsesDecoder(SSEDecoder):
             events.append(Failed(str(error), 0))
 
     def _end(self, kind: str, event: Event, response: _Response, events: Events) -> None:
-        if kind == "response.failed" or response.status in {"failed", "cancelled"}:
+        if kind == "response.failed" or response.status in ("failed", "cancelled"):
             self._fail(response.error, events)
             return
         self._begin(response, events)

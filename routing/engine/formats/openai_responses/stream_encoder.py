@@ -18,9 +18,11 @@ from routing.engine.formats.openai_responses.open_items import (
     OpenItem,
     OpenMessage,
     OpenReasoning,
+    OpenSearch,
 )
 from routing.engine.formats.openai_responses.output import Envelope, Item, full_logprobs, image_item, status_of
 from routing.engine.formats.openai_responses.response import marked
+from routing.engine.formats.openai_responses.toolsets import as_declared, is_search_call
 from routing.engine.formats.openai_responses.vocabulary import FAILED_CODES, NAME, STATE_OF_CALL, STATE_OF_TEXT
 from routing.engine.messages import (
     Began,
@@ -268,8 +270,12 @@ class ResponsesEncoder(StreamEncoder):
         before += self._close_spoken()
         call_id = event.id if event.id and event.id not in self._used_ids else mint_id()
         self._used_ids.add(call_id)
+        event = as_declared(event, self.exchange)
         prefix = "ctc" if event.is_custom else "fc"
-        call = self._calls[event.call] = OpenCall(*self._place(prefix), event, call_id)
+        kind = OpenCall
+        if is_search_call(event, self.exchange):
+            prefix, kind = "tsc", OpenSearch
+        call = self._calls[event.call] = kind(*self._place(prefix), event, call_id)
         return before + call.added()
 
     def _arguments(self, event: ToolDelta) -> bytes:

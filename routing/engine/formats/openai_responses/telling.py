@@ -11,6 +11,7 @@ from routing.engine.formats.openai_responses.content import native_part
 from routing.engine.formats.openai_responses.fields import json_text
 from routing.engine.formats.openai_responses.known_items import Event, Item, Items
 from routing.engine.formats.openai_responses.response import CALLS, rows_of
+from routing.engine.formats.openai_responses.toolsets import joined_name, set_of
 from routing.engine.formats.openai_responses.vocabulary import NAME, native_members
 from routing.engine.messages import (
     Cited,
@@ -159,7 +160,7 @@ class Telling:
             events.append(Cited(citation))
 
     def _part_done(self, event: Event, events: Events) -> None:
-        if isinstance(event.part, dict) and event.part.get("type") not in {"reasoning_text", "summary_text"}:
+        if isinstance(event.part, dict) and event.part.get("type") not in ("reasoning_text", "summary_text"):
             item, part = self._items.of(event, _MESSAGE), _number(event.content_index)
             self._whole_content(item, part, event.part, events)
             self._leave(item, events)
@@ -246,7 +247,8 @@ class Telling:
         self._used_ids.add(call_id)
         self._open = None
         is_custom = item.kind == "custom_tool_call"
-        events.append(ToolBegan(item.call, call_id, item.name, is_custom=is_custom, native=item.native))
+        name = joined_name(set_of(item.native), item.name)
+        events.append(ToolBegan(item.call, call_id, name, is_custom=is_custom, native=item.native))
         pending, item.pending = "".join(item.pending), []
         if pending:
             events.append(ToolDelta(item.call, pending))

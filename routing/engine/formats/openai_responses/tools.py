@@ -6,6 +6,16 @@ from collections.abc import Iterable
 from typing import Any, cast
 
 from routing.engine.formats.openai_responses import fields
+from routing.engine.formats.openai_responses.toolsets import (
+    REMEMBERED,
+    SEARCH,
+    SET,
+    encode_sets,
+    is_search,
+    joined_name,
+    of_set,
+    reference_of,
+)
 from routing.engine.formats.openai_responses.vocabulary import NAME, hosted_name
 from routing.engine.messages import ChoiceMode, Search, Tool, ToolChoice
 from routing.engine.schema import object_schema
@@ -15,20 +25,33 @@ _MODES = ("auto", "none", "required")
 _FUNCTION_MEMBERS = frozenset({"type", "name", "description", "parameters", "strict", "function"})
 
 
-def decode_tools(tools: Any) -> tuple[Tool, ...]:
-    """Return the tools of a body.
+def decode_tools(tools: Any, path: str = "tools") -> tuple[Tool, ...]:
+    """Return the tools of a body, or of what stands at `path`; those in sets one by one.
 
     Raises:
         BadRequest: they are no list, or one is not of its shape.
     """
-    return tuple(_decode_tool(tool, f"tools[{place}]") for place, tool in enumerate(fields.rows(tools, "tools")))
+    decoded: list[Tool] = []
+    for place, each in enumerate(fields.rows(tools, path)):
+        here = f"{path}[{place}]"
+        tool = fields.record(each, here)
+        kind = fields.text(tool.get("type"), f"{here}.type") or "function"
+        if kind == "namespace":
+            _name(tool, here)
+            decoded += (of_set(member, tool) for member in decode_tools(tool.get("tools"), f"{here}.tools"))
+        else:
+            decoded.append(_decode_tool(tool, kind, here))
+    return tuple(decoded)
 
 
-def _decode_tool(tool: Any, path: str) -> Tool:
-    tool = fields.record(tool, path)
-    kind = fields.text(tool.get("type"), f"{path}.type") or "function"
+def _decode_tool(tool: dict[str, Any], kind: str, path: str) -> Tool:
     if kind == "function":
         return _decode_function(tool, path)
+    if kind == SEARCH and tool.get("execution") == "client":
+        parameters = fields.record(tool.get("parameters"), f"{path}.parameters") or None
+        said = fields.text(tool.get("description"), f"{path}.description")
+        native = {name: value for name, value in tool.items() if name not in REMEMBERED}
+        return Tool(SEARCH, "function", said, parameters, native=native, format=NAME)
     if kind == "custom":
         return Tool(
             _name(tool, path),
@@ -64,7 +87,8 @@ def _decode_function(tool: dict[str, Any], path: str) -> Tool:
     # Some clients nest it as Chat does.
     declared = {**tool, **fields.record(tool.get("function"), f"{path}.function")}
     parameters = declared.get("parameters")
-    rest = {name: value for name, value in declared.items() if name not in _FUNCTION_MEMBERS and value is not None}
+    known = _FUNCTION_MEMBERS | REMEMBERED
+    rest = {name: value for name, value in declared.items() if name not in known and value is not None}
     return Tool(
         _name(declared, path),
         description=fields.text(declared.get("description"), f"{path}.description"),
@@ -115,7 +139,13 @@ def _chosen(tool: Any, path: str) -> str:
     kind = fields.text(tool.get("type"), f"{path}.type") or "function"
     if kind not in {"function", "custom"}:
         return hosted_name(kind)
-    return _name({**tool, **fields.record(tool.get("function"), f"{path}.function")}, path)
+    name = _name({**tool, **fields.record(tool.get("function"), f"{path}.function")}, path)
+    return joined_name(fields.text(tool.get(SET), f"{path}.{SET}"), name)
+
+
+def encode_tools(tools: Iterable[Tool], *, is_strict_default: bool = False) -> list[dict[str, Any]]:
+    """Return the declarations of a body; see `encode_tool`."""
+    return encode_sets((tool, encode_tool(tool, is_strict_default=is_strict_default)) for tool in tools)
 
 
 def encode_tool(tool: Tool, *, is_strict_default: bool = False) -> dict[str, Any]:
@@ -126,6 +156,8 @@ def encode_tool(tool: Tool, *, is_strict_default: bool = False) -> dict[str, Any
     """
     if tool.kind == "hosted":
         return cast(dict[str, Any], tool.native) if tool.format == NAME else _encode_search(tool.search or Search())
+    if is_search(tool):
+        return cast(dict[str, Any], tool.native)
     written: dict[str, Any] = {"type": tool.kind, "name": tool.name}
     if tool.description:
         written["description"] = tool.description
@@ -150,7 +182,7 @@ def encode_choice(choice: ToolChoice, tools: Iterable[Tool]) -> str | dict[str, 
 
 def _reference(tool: Tool) -> dict[str, Any]:
     if tool.kind != "hosted":
-        return {"type": tool.kind, "name": tool.name}
+        return reference_of(tool)
     native = tool.native if tool.format == NAME else {}
     chosen = {"type": native.get("type", tool.name)}
     return {**chosen, "server_label": native["server_label"]} if "server_label" in native else chosen

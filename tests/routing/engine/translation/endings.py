@@ -35,7 +35,8 @@ def _json(data: bytes) -> Any:
     if data.strip() == b"[DONE]":
         return {}
     try:
-        return json.loads(data)
+        # Decoders need not look at bytes that they have no use for.
+        return json.loads(data.decode("utf-8", "replace"))
     except (ValueError, RecursionError):
         return TORN
 

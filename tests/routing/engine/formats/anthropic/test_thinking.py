@@ -1,6 +1,7 @@
 import pytest
 from msgspec.structs import replace
 
+from channels_app.engine.providers import PROVIDERS
 from routing.engine.messages import Message, Reasoning, Text, Thinking, Tool, ToolCall, ToolChoice, ToolResult
 from tests.routing.engine.formats.anthropic.exchanges import CLAUDE, MANUAL, asked, foreign, state, write
 
@@ -114,6 +115,26 @@ def test_sampling_gives_way_to_thinking(can):
     assert sampling(can, temperature=0.3, thinking=Thinking(effort="none"))[1] == ()
     both = replace(can, sampling_with_reasoning=True)
     assert sampling(both, temperature=0.3, thinking=HIGH)[0] == {"temperature": 0.3, "top_p": 0.9, "top_k": 5}
+
+
+def test_the_temperature_stays_where_only_one_of_two_is_taken():
+    one = replace(MANUAL, sampling_together=False)
+    assert sampling(one, temperature=0.3) == ({"temperature": 0.3, "top_k": 5}, ("dropped:top_p",))
+    assert sampling(one) == ({"top_p": 0.9, "top_k": 5}, ())
+
+
+@pytest.mark.parametrize(
+    ("model", "is_both"),
+    [
+        ("claude-3-7-sonnet-latest", True),
+        ("claude-opus-4-1", False),
+        ("claude-haiku-4-5-20251001", False),
+        ("claude-sonnet-4-6", False),
+    ],
+)
+def test_newer_models_take_one_of_two(model, is_both):
+    can = PROVIDERS["anthropic"].capabilities_of("anthropic", model)
+    assert ("top_p" in sampling(can, temperature=0.3)[0]) is is_both
 
 
 # --- tool loops ----------------------------------------------------------------------------------------------------

@@ -210,7 +210,7 @@ def test_unknown_items_stay_in_the_turn_they_stand_in():
         {"role": "user", "content": "u"},
         {"type": "item_reference", "id": "msg_0"},
         {"type": "web_search_call", "id": "ws_1", "status": "completed", "action": {"type": "search"}},
-        {"type": "tool_search_call", "call_id": "t", "arguments": {"q": 1}, "execution": "client"},
+        {"type": "tool_search_call", "call_id": "t", "arguments": {"q": 1}, "execution": "server"},
         {"type": "tool_search_output", "call_id": "t", "tools": []},
         {"type": "novelty", "x": 1},
         {"type": "compaction", "encrypted_content": "e"},
