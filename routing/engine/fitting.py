@@ -304,9 +304,9 @@ class _Fitting:
             for name, value in native.items():
                 if name in _SILENT or name in self.codec.takes or value in _USUAL or value == request.user:
                     continue
-                self.losses.dropped(name)
                 if name in _FEATURES:
                     self.losses.dropped(_FEATURES[name])
+                self.losses.dropped(name)
             native = {name: value for name, value in native.items() if name in self.codec.takes}
         if native is request.native and len(system) == len(request.system):
             return request
