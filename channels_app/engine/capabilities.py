@@ -63,6 +63,8 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
     #: `reasoning_effort` is known (chat formats), and the words it takes.
     reasoning_effort: bool = False
     efforts: tuple[str, ...] = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
+    #: What the upstream takes other words for, where that is not the nearest of its own.
+    effort_words: tuple[tuple[str, str], ...] = ()
     #: Reasoning text goes back in the history: on every assistant turn that calls tools.
     reasoning_content_input: bool = False
     #: The member that carries it both ways.
@@ -99,7 +101,7 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
     max_tokens_field: str = "max_tokens"
     #: The most that the model can write; None when not known.
     max_output: int | None = None
-    #: What is asked for where the format demands a limit and the client gave none.
+    #: What is asked for where the format demands a limit, the client gave none, and the model's own is not known.
     default_max_output: int = 8192
     #: The largest thinking budget; None when not known.
     max_thinking: int | None = None

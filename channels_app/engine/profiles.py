@@ -243,6 +243,6 @@ GEMINI_MODELS: Facts = (
     ),
     ("gemini-[3-9]*", _GEMINI_3),
     ("gemini-3.[1-9]*", {"efforts": ("minimal", "low", "medium", "high", "xhigh")}),
-    ("gemini-3-pro*", {"efforts": ("low", "high")}),
+    ("gemini-3-pro*", {"efforts": ("low", "medium", "high")}),
     ("gemma*", {**_BEFORE_THINKING, "thought_signature_required": False}),
 )

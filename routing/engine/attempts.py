@@ -18,6 +18,7 @@ from channels_app.engine.errors import (
 from routing.engine.breaker import ChannelState
 from routing.engine.call import Call
 from routing.engine.errors import GatewayError, NoChannel, Overloaded, RateLimited, UpstreamFailed, UpstreamTimedOut
+from routing.engine.failures import told_id
 from routing.engine.format import Asked
 from routing.engine.gateway import Gateway
 from routing.engine.passage import Passage, passage_to
@@ -252,12 +253,15 @@ def _told_by_status(fault: Fault, model: str) -> GatewayError | None:
     if error.status in {429, 529}:
         kind = RateLimited if error.status == 429 else Overloaded
         words = f": {said.message}" if said is not None and said.raw_body is None else "."
-        return kind(
+        told = kind(
             f"Channel `{fault.slug}` is limited by its provider ({error.status}) for `{model}`{words}",
             status=error.status,
             retry_after_s=error.retry_after_s if error.retry_after_s is not None else 1.0,
+            headers=told_id(error.headers.items()),
             raw_body=None if said is None else said.raw_body,
         )
+        told.is_relayed = True
+        return told
     return said
 
 

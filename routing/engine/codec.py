@@ -171,6 +171,8 @@ class UpstreamCodec(ABC):
     refuses: ClassVar[frozenset[str]] = frozenset()
     #: Kinds of media that the format can carry; others are refused.
     media: ClassVar[frozenset[str]] = frozenset({"image", "document"})
+    #: Of these, the kinds that may be named by URL; others have to be fetched.
+    linked: ClassVar[frozenset[str]] = frozenset({"image", "document", "audio", "video"})
     #: Members of a body that mean the same here whatever format the client speaks: they stay in `native`.
     takes: ClassVar[frozenset[str]] = frozenset()
     #: The format that this one is another host's envelope of: its native parts, tools and members are kept.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from routing.engine.messages import Effort, Thinking
 
@@ -48,8 +48,14 @@ def wanted_effort(thinking: Thinking) -> Effort | None:
     return None if thinking.budget_tokens is None else effort_of(thinking.budget_tokens)
 
 
-def nearest(effort: Effort, known: Sequence[str]) -> str:
-    """Return the effort among those an upstream knows that is nearest, the weaker one when two are equally near."""
+def nearest(effort: Effort, known: Sequence[str], words: Iterable[tuple[str, str]] = ()) -> str:
+    """Return the effort among those an upstream knows that is nearest, the weaker one when two are equally near.
+
+    `words` are those that it takes for one of its own.
+    """
+    for word, meant in words:
+        if word == effort:
+            return meant
     if effort in known:
         return effort
     place = ORDER.index(effort)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import msgspec
@@ -26,6 +26,9 @@ _URL = re.compile(r"https?://[^\s\"'<>)\]]+")
 _SECRET = re.compile(r"\b(?:sk|pk|rk|key|rtx|rtxm|AIza|ya29|Bearer|AKIA|ASIA)[-_ .][\w.+/=-]{6,}|\bAIza[\w-]{10,}")
 _MARKUP = re.compile(r"<\s*(?:!doctype|html|head|body|title)\b", re.IGNORECASE)
 MAX_MESSAGE_CHARS = 1000
+#: Where upstreams tell their own id of a request, and what may be passed on of it.
+_ID_HEADERS = (b"request-id", b"x-request-id", b"apim-request-id", b"x-amzn-requestid", b"x-goog-request-id")
+_ID = re.compile(rb"[\w.:/+=-]{1,128}")
 
 #: Words that say the prompt does not fit the model, in any upstream's code or text.
 _TOO_LONG = (
@@ -77,6 +80,13 @@ class ErrorInside(ValueError):
         super().__init__(message)
         self.status = status
         self.error = error_of(status, message, code)
+
+
+def told_id(headers: Iterable[tuple[bytes, bytes]]) -> tuple[tuple[bytes, bytes], ...]:
+    """Return the header that tells an upstream's own id of the request, none where it gave no id."""
+    given = {name.lower(): value for name, value in headers}
+    found = next((given[name] for name in _ID_HEADERS if _ID.fullmatch(given.get(name, b""))), b"")
+    return ((b"x-upstream-request-id", found),) if found else ()
 
 
 def error_of(status: int, message: str, code: str = "") -> GatewayError:

@@ -32,10 +32,14 @@ _STATEFUL = ("previous_response_id", "conversation", "background", "prompt", "ca
 #: Members left out without a word: those without any effect on the answer, and those that say in other words what a
 #: field of the request says as well (`user`, `thinking`), kept for an upstream that knows no other words.
 _SILENT = frozenset(
-    {"store", "stream_options", "include", "betas"}
+    {"stream_options", "include", "betas"}
     | {"safety_identifier", "enable_thinking", "thinking_budget", "think", "thinking", "reasoning"}
     | {"mediaResolution"}
 )
+#: Members whose loss is told as that of the feature, too, which has other names elsewhere.
+_FEATURES = {"truncation": "context_management", "moderation": "safetySettings"}
+#: Values that ask for what happens anyway.
+_USUAL: tuple[Any, ...] = (None, False, "", "disabled", [], {})
 #: What only some formats and models take, and the capabilities that it needs.
 _SAMPLING = (
     ("temperature", ("sampling_params",)),
@@ -97,15 +101,20 @@ class _Fitting:
         if request.logprobs and ("logprobs" in self.codec.refuses or not self.can.logprobs):
             raise self._no_place("logprobs", "log probabilities")
         if not self.is_same_format:
-            for name in _STATEFUL:
-                if request.native.get(name):
-                    raise self._no_place(name, f"`{name}`, which refers to what another upstream keeps")
+            self._refuse_members(request.native)
         for message in request.messages:
             for part in message.parts:
                 for each in part.parts if isinstance(part, ToolResult) else (part,):
                     if isinstance(each, Media):
                         self._refuse_media(each)
         return request
+
+    def _refuse_members(self, native: dict[str, Any]) -> None:
+        for name in _STATEFUL:
+            if native.get(name):
+                raise self._no_place(name, f"`{name}`, which refers to what another upstream keeps")
+        if "audio" in (native.get("modalities") or ()):
+            raise self._no_place("modalities", "a spoken answer")
 
     def _refuse_media(self, media: Media) -> None:
         if media.kind not in self.codec.media:
@@ -164,7 +173,7 @@ class _Fitting:
             return request
         kept = tuple(each for each in map(self._tool, request.tools) if each is not None)
         gone = {tool.name for tool in request.tools} - {self.exchange.names.restore(tool.name) for tool in kept}
-        choice = self._choice(request.tool_choice, gone) if kept else None
+        choice = self._choice(request.tool_choice, kept, gone) if kept else None
         if choice is not None and choice.is_list and not self.can.allowed_tools:
             kept = tuple(tool for tool in kept if tool.name in choice.names)
             choice = ToolChoice(choice.mode)
@@ -203,10 +212,15 @@ class _Fitting:
             self.losses.dropped(f"tool:{kind or tool.name}")
         return None
 
-    def _choice(self, choice: ToolChoice | None, gone: set[str]) -> ToolChoice | None:
+    def _choice(self, choice: ToolChoice | None, kept: tuple[Tool, ...], gone: set[str]) -> ToolChoice | None:
         if choice is None or not choice.names:
             return choice
         names = tuple(self.exchange.names.fit(name) for name in choice.names if name not in gone)
+        if not self.is_same_format:
+            # A kind of tool that no tool on offer is of has a name in its own format only.
+            names = tuple(name for name in names if any(tool.name == name for tool in kept))
+            if not names and not gone.intersection(choice.names):
+                self.losses.dropped("tool_choice")
         return replace(choice, names=names) if names else None
 
     # --- history -------------------------------------------------------------------------------------------------
@@ -289,8 +303,11 @@ class _Fitting:
         native = request.native
         if native and not self.is_same_format:
             for name, value in native.items():
-                if name not in _SILENT and name not in self.codec.takes and value not in (None, False, "", [], {}):
-                    self.losses.dropped(name)
+                if name in _SILENT or name in self.codec.takes or value in _USUAL or value == request.user:
+                    continue
+                if name in _FEATURES:
+                    self.losses.dropped(_FEATURES[name])
+                self.losses.dropped(name)
             native = {name: value for name, value in native.items() if name in self.codec.takes}
         if native is request.native and len(system) == len(request.system):
             return request

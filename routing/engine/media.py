@@ -19,6 +19,7 @@ from routing.engine.messages import ChatRequest, Media, Message, Part, ToolResul
 MAX_BYTES = 20 * 1024 * 1024
 MAX_FETCHES = 32
 MAX_REDIRECTS = 3
+ALL_KINDS = frozenset({"image", "document", "audio", "video"})
 _AT_ONCE = 4
 _TIMEOUTS = Timeouts(connect_s=5, first_byte_s=10, idle_s=10, total_s=30)
 _MAGIC = (
@@ -29,8 +30,12 @@ _MAGIC = (
 )
 
 
-async def inlined(request: ChatRequest, can: Capabilities, upstreams: Upstreams) -> ChatRequest:
+async def inlined(
+    request: ChatRequest, can: Capabilities, upstreams: Upstreams, linked: frozenset[str] = ALL_KINDS
+) -> ChatRequest:
     """Return the request with every medium inline that the upstream would not fetch itself.
+
+    `linked` are the kinds that its format can name by URL.
 
     The fetch goes through the same guarded client as everything else, and no grant opens private addresses to it: the
     address is the caller's, not the operator's.
@@ -38,7 +43,7 @@ async def inlined(request: ChatRequest, can: Capabilities, upstreams: Upstreams)
     Raises:
         BadRequest: one cannot be had; the text says which and why.
     """
-    wanted = list(dict.fromkeys(media.url for media in _media(request) if _must_be_fetched(media, can)))
+    wanted = list(dict.fromkeys(media.url for media in _media(request) if _must_be_fetched(media, can, linked)))
     if not wanted:
         return request
     if len(wanted) > MAX_FETCHES:
@@ -65,8 +70,8 @@ def _media(request: ChatRequest) -> list[Media]:
     return [part for part in (*parts, *inner) if isinstance(part, Media) and part.url]
 
 
-def _must_be_fetched(media: Media, can: Capabilities) -> bool:
-    return not can.image_urls and not media.url.startswith(can.own_urls)
+def _must_be_fetched(media: Media, can: Capabilities, linked: frozenset[str]) -> bool:
+    return not (can.image_urls and media.kind in linked) and not media.url.startswith(can.own_urls)
 
 
 def _with_media(message: Message, inline: Callable[[Media], Media]) -> Message:

@@ -196,6 +196,15 @@ class Message(Value, frozen=True):
 # --- the request ---------------------------------------------------------------------------------------------------
 
 
+class Search(Value, frozen=True):
+    """What a client wants of a hosted web search. `place` has those of city, region, country and timezone it named."""
+
+    context_size: str = ""
+    place: dict[str, str] = {}
+    allowed_domains: tuple[str, ...] = ()
+    blocked_domains: tuple[str, ...] = ()
+
+
 class Tool(Value, frozen=True):
     """A tool on offer.
 
@@ -214,6 +223,8 @@ class Tool(Value, frozen=True):
     native: Any = None
     format: str = ""
     cache: CacheMark | None = None
+    #: Of a hosted `web_search`.
+    search: Search | None = None
 
 
 class ToolChoice(Value, frozen=True):

@@ -13,7 +13,7 @@ from routing.engine.call import Call
 from routing.engine.codec import Exchange, Target, Written
 from routing.engine.conversion import Conversion, convert, said_in
 from routing.engine.errors import GatewayError
-from routing.engine.failures import error_of
+from routing.engine.failures import error_of, told_id
 from routing.engine.format import Answer, Reading, StreamReader
 from routing.engine.formats import CODECS, client_codec
 from routing.engine.gateway import Gateway
@@ -130,6 +130,7 @@ class PassThrough(Passage):
             return None
         error = GatewayError(f"The upstream answered {status}.", status=status, raw_body=body)
         error.code, error.kind, error.should_retry = "upstream_refused", "invalid_request", False
+        error.headers = told_id(headers.items())
         return error
 
 
@@ -308,7 +309,7 @@ async def passage_to(call: Call, candidate: Candidate, gateway: Gateway) -> Pass
     if is_genuine and not chain.changes_anything and not may_hold_wrapper(call.body):
         return PassThrough(call, candidate, operation)
     target = target_of(candidate, operation)
-    request = await inlined(conversation(call), target.capabilities, gateway.upstreams)
+    request = await inlined(conversation(call), target.capabilities, gateway.upstreams, CODECS[target.format].linked)
     way = Counted if is_count(operation) else Translated
     return way(call, candidate, operation, request, target, gateway.memory, chain)
 

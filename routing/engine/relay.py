@@ -9,6 +9,7 @@ from typing import Protocol
 from channels_app.engine.errors import UpstreamError, UpstreamTimeout
 from routing.engine.call import Call
 from routing.engine.errors import GatewayError, UpstreamFailed, UpstreamTimedOut
+from routing.engine.failures import told_id
 from routing.engine.format import StreamReader
 from routing.engine.gateway import Gateway
 from routing.engine.losses import listed
@@ -56,7 +57,7 @@ class AnswerCut(Exception):
 async def _relay_whole(call: Call, answer: Committed, reply: Reply) -> None:
     call.usage, call.reported_model = answer.facts.usage, answer.facts.model
     call.first_token_ms = call.elapsed_ms()
-    headers = [(b"content-type", answer.content_type), *answer_headers(call, answer.candidate), *_warnings(answer)]
+    headers = [(b"content-type", answer.content_type), *answer_headers(call, answer.candidate), *_about(answer)]
     if answer.rest is None:
         headers.append((b"content-length", str(len(answer.held[0])).encode()))
         await reply.start(200, headers)
@@ -83,7 +84,7 @@ async def _relay_stream(call: Call, answer: Committed, reader: StreamReader, rep
         (b"content-type", call.format.stream_type(call.asked)),
         (b"x-accel-buffering", b"no"),
         *answer_headers(call, answer.candidate),
-        *_warnings(answer),
+        *_about(answer),
     ]
     await reply.start(200, headers)
     pulse = Pulse(call.format.heartbeat, gateway.heartbeat_s, reply.write)
@@ -126,10 +127,11 @@ def _last_words(call: Call, answer: Committed, reader: StreamReader, fault: Exce
     return reader.error_event(error, call.id)
 
 
-def _warnings(answer: Committed) -> list[Header]:
-    """Return what could not be carried whole, as far as it is known when the answer begins."""
+def _about(answer: Committed) -> list[Header]:
+    """Return the upstream's own id, and what could not be carried whole as far as it is known by now."""
     codes = answer.passage.warnings
-    return [(b"x-routex-warnings", listed(codes, MAX_WARNINGS_CHARS).encode("ascii", "replace"))] if codes else []
+    warnings = [(b"x-routex-warnings", listed(codes, MAX_WARNINGS_CHARS).encode("ascii", "replace"))] if codes else []
+    return [*told_id(answer.response.headers), *warnings]
 
 
 def answer_headers(call: Call, candidate: Candidate) -> list[Header]:

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from routing.engine.answers import Collector
 from routing.engine.codec import ClientCodec, Exchange, StreamDecoder, StreamEncoder, UpstreamCodec, Written
 from routing.engine.errors import GatewayError
-from routing.engine.failures import ErrorInside, error_of
+from routing.engine.failures import ErrorInside, error_of, told_id
 from routing.engine.fitting import fit
 from routing.engine.format import StreamReader
 from routing.engine.memory import Noting
@@ -113,6 +113,7 @@ class Translation:
         said = self.upstream.decode_error(body, headers)
         error = error_of(status, said.message, said.code or said.kind)
         error.retry_after_s = said.retry_after_s
+        error.headers = told_id(headers.items())
         return error
 
 

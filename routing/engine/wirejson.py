@@ -151,6 +151,16 @@ def object_of(value: Any) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
+def words_of(value: Any) -> dict[str, str]:
+    """Return the members of an object that are texts and say something, none for anything else."""
+    return {name: each for name, each in object_of(value).items() if isinstance(each, str) and each}
+
+
+def texts_of(value: Any) -> tuple[str, ...]:
+    """Return the texts in a list, none for anything else."""
+    return tuple(each for each in list_of(value) if isinstance(each, str) and each)
+
+
 def list_of(value: Any) -> list[Any]:
     """Return a list, an empty one for anything else."""
     return value if isinstance(value, list) else []

@@ -12,7 +12,7 @@ from channels_app.engine.capabilities import of_model
 from channels_app.engine.providers import PROVIDERS
 from routing.engine.codec import Exchange, Target
 from routing.engine.errors import GatewayError, UpstreamFailed
-from routing.engine.failures import ErrorInside
+from routing.engine.failures import ErrorInside, told_id
 from routing.engine.format import Asked
 from routing.engine.formats import CODECS, FORMATS, client_codec
 from routing.engine.losses import Losses
@@ -22,6 +22,8 @@ from routing.engine.translation import TranslatingReader, Translation
 
 Vector = dict[str, Any]
 GENUINE = {"openai-chat": "openai", "openai-responses": "openai", "anthropic": "anthropic", "gemini": "gemini"}
+#: Providers by the names that people use.
+ALIASES = {"azure": "azure-openai", "dashscope": "bailian", "kimi": "moonshot"}
 MODELS = {"openai-chat": "gpt-x", "openai-responses": "gpt-x", "anthropic": "claude-x", "gemini": "gemini-2.5-flash"}
 #: What the gateway would remember of the answers told so far; each vector is a tenant of its own.
 MEMORY = StateMemory()
@@ -30,10 +32,10 @@ MEMORY = StateMemory()
 def translation(vector: Vector, client: str, upstream: str, request: dict[str, Any] | None) -> Translation:
     """Return the translation that a vector describes: the client's request, and the target of its options."""
     options = vector.get("options", {})
-    provider = PROVIDERS[options.get("provider") or GENUINE[upstream]]
+    provider = PROVIDERS[ALIASES.get(name := options.get("provider") or GENUINE[upstream], name)]
     model = options.get("model") or MODELS[upstream]
     can = provider.capabilities_of(upstream, model)
-    changes = dict(options.get("capabilities", {}))
+    changes = {name: value for name, value in options.get("capabilities", {}).items() if hasattr(can, name)}
     for name in ("gemini_schema",):
         if name in options:
             changes[name] = options[name]
@@ -83,8 +85,9 @@ def convert_response(vector: Vector) -> dict[str, Any]:
         return refused(vector, inside.error)
     except ValueError as broken:
         return refused(vector, UpstreamFailed(str(broken)))
-    MEMORY.note_answer(vector["name"], answer)
-    return {"status": 200, "body": json.loads(translating.tell(answer)), "headers": {}}
+    MEMORY.note_answer(vector.get("name", ""), answer)
+    told = {name.decode(): value.decode() for name, value in told_id(headers.items())}
+    return {"status": 200, "body": json.loads(translating.tell(answer)), "headers": told}
 
 
 def refused(vector: Vector, error: GatewayError) -> dict[str, Any]:
@@ -104,7 +107,7 @@ def convert_stream(vector: Vector, chunks: list[bytes]) -> Iterator[bytes]:
         encoder=translating.client.stream_encoder(exchange),
         telling=translating.told(),
         request_id="req_1",
-        noting=Noting(MEMORY, vector["name"]),
+        noting=Noting(MEMORY, vector.get("name", "")),
     )
     for chunk in chunks:
         yield reader.feed(chunk)
@@ -117,7 +120,7 @@ def convert_followup(vector: Vector, request: dict[str, Any]) -> dict[str, Any]:
     """Return the upstream's body for the client's next request."""
     translating = translation(vector, vector["to"], vector["from"], request)
     if translating.client.forgets_state:
-        translating.exchange.request = MEMORY.recall(vector["name"], translating.exchange.request)
+        translating.exchange.request = MEMORY.recall(vector.get("name", ""), translating.exchange.request)
     body: dict[str, Any] = json.loads(msgspec.json.encode(translating.write().body))
     return body
 

@@ -11,8 +11,8 @@ _CHAT = Capabilities(
     text_parts=False,
     parallel_tool_calls=False,
     reasoning_effort=True,
-    # It takes the other words too, and means the next stronger one of its own.
-    efforts=("low", "medium", "high", "xhigh", "max"),
+    efforts=("low", "high", "max"),
+    effort_words=(("medium", "high"), ("xhigh", "high")),
     reasoning_content_input=True,
     thinking_switch="thinking",
     seed=False,
@@ -33,7 +33,9 @@ class DeepSeek(Provider):
     base_url_tails = ("/v1", "/beta")
     capabilities = {
         "openai-chat": _CHAT,
-        "anthropic": replace(COMPATIBLE_MESSAGES, efforts=_CHAT.efforts, top_k=False, max_stop=16),
+        "anthropic": replace(
+            COMPATIBLE_MESSAGES, efforts=_CHAT.efforts, effort_words=_CHAT.effort_words, top_k=False, max_stop=16
+        ),
         "openai-responses": replace(_CHAT, prefix=False),
     }
     models = (

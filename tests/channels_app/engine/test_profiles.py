@@ -126,7 +126,7 @@ def test_gemini_lines():
     assert not gemini("gemini-2.5-flash").thinking_level
     assert not gemini("gemini-2.5-flash").thought_signature_required
     assert "none" not in gemini("gemini-2.5-pro").efforts
-    assert gemini("gemini-3-pro-preview").efforts == ("low", "high")
+    assert gemini("gemini-3-pro-preview").efforts == ("low", "medium", "high")
     assert gemini("gemini-3.1-pro-preview").thinking_level
     assert gemini("gemini-3.1-pro-preview").thought_signature_required
 

@@ -196,7 +196,7 @@ NO_EFFORT = "dropped:reasoning dropped:thinking"
 TOP_K = "dropped:topK dropped:top_k"
 TOP_P = "dropped:topP dropped:top_p"
 LOSSES = {
-    "claude-adaptive over gemini": CLAUDE_USER,
+    "claude-adaptive over gemini": f"{CLAUDE_USER} emulated:system",
     "claude-adaptive over openai-chat": f"{CLAUDE} clamped:max_tokens dropped:thinking",
     "claude-adaptive over openai-responses": CLAUDE,
     "claude-budget over gemini": CLAUDE_USER,

@@ -1,7 +1,7 @@
 import pytest
 
 from routing.engine.errors import BadRequest, UpstreamFailed
-from routing.engine.failures import asked_wait_s, error_of, said_in
+from routing.engine.failures import ErrorInside, asked_wait_s, error_of, said_in, told_id
 
 
 @pytest.mark.parametrize(
@@ -21,6 +21,26 @@ from routing.engine.failures import asked_wait_s, error_of, said_in
 )
 def test_error_bodies_of_any_shape_are_read(body, said):
     assert said_in(body) == said
+
+
+@pytest.mark.parametrize(
+    ("headers", "told"),
+    [
+        ([(b"Request-Id", b"req_1")], ((b"x-upstream-request-id", b"req_1"),)),
+        ([(b"x-amzn-RequestId", b"a-b"), (b"x-request-id", b"")], ((b"x-upstream-request-id", b"a-b"),)),
+        ([(b"x-request-id", b"two words")], ()),
+        ([(b"x-request-id", b"a" * 129)], ()),
+        ([], ()),
+    ],
+)
+def test_an_upstreams_id_is_told_where_it_looks_like_one(headers, told):
+    assert told_id(headers) == told
+
+
+def test_an_error_inside_a_200_stands_for_what_its_words_say():
+    inside = ErrorInside(0, "slow down", "rate_limit_exceeded")
+    assert (str(inside), inside.error.status, inside.error.is_relayed) == ("slow down", 429, True)
+    assert isinstance(ErrorInside(0, "gone").error, UpstreamFailed)
 
 
 @pytest.mark.parametrize(

@@ -225,7 +225,7 @@ def test_what_only_one_format_has_is_dropped_by_name():
     exchange = fitted(messages=(Message("user", (Text("a"), part)),), native={"container": "c", "store": True})
     assert exchange.request.messages[0].parts == (Text("a"),)
     assert exchange.request.native == {}
-    assert exchange.losses.codes == ("dropped:search_result", "dropped:container")
+    assert exchange.losses.codes == ("dropped:search_result", "dropped:container", "dropped:store")
 
 
 def test_the_same_format_keeps_what_only_it_has():

@@ -45,6 +45,15 @@ async def test_a_whole_answer_passes_through_byte_for_byte():
     assert harness.provider.open == 0
 
 
+@pytest.mark.parametrize("code", [200, 400, 429])
+async def test_the_upstreams_own_id_of_the_request_is_told_beside_ours(code):
+    step = replace(Step() if code == 200 else status(code), headers=[*status(code).headers, (b"X-Request-Id", b"up_1")])
+    answer = await Harness(step, step, step).ask()
+    assert answer.status == code
+    assert answer.headers["x-upstream-request-id"] == "up_1"
+    assert answer.headers["x-request-id"] != "up_1"
+
+
 async def test_the_upstream_gets_the_clients_bytes_with_its_own_model_name():
     harness = Harness(Step(), channels=[channel("a", models=[ModelSpec("m", "their-m")])])
     body = b'{ "model" : "m", "messages":[{"role":"user","content":"\\u00e9 \xc3\xa9"}], "x_unknown": 1.50 }'

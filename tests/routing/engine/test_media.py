@@ -68,6 +68,14 @@ def test_the_same_address_is_fetched_once():
     assert len(web.asked) == 1
 
 
+def test_a_kind_that_the_format_cannot_link_is_fetched_though_the_upstream_reads_pictures_itself():
+    web = Web(a=(200, [], b"%PDF-1.4"))
+    request = ChatRequest("x", "m", (Message("user", (image("b"), Media("document", url="https://example.com/a"))),))
+    picture, document = asyncio.run(inlined(request, Capabilities(), web, frozenset({"image"}))).messages[0].parts
+    assert picture == image("b")
+    assert (document.url, document.media_type) == ("", "application/pdf")
+
+
 def test_addresses_that_the_upstream_reads_itself_stay():
     web = Web()
     assert run(web, Media("image", url="gs://bucket/a.png")) == (Media("image", url="gs://bucket/a.png"),)

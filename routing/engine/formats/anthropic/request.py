@@ -186,7 +186,7 @@ def encode_request(exchange: Exchange) -> Written:
     conversation = encode_conversation(exchange)
     limit = request.max_tokens
     if limit is None:
-        limit = can.default_max_output if can.max_output is None else min(can.default_max_output, can.max_output)
+        limit = can.max_output or can.default_max_output
     body: Object = {"model": exchange.target.model, "max_tokens": limit, "messages": conversation.messages}
     if request.is_stream:
         body["stream"] = True

@@ -65,7 +65,7 @@ def add_thinking(body: Object, exchange: Exchange, own: Any, *, may_think: bool)
     is_own_mode = bool(own.get("type"))
     _add_effort(body, exchange, wish)
     if not is_own_mode and wanted == "none":
-        if can.thinking == "enabled" or (can.thinking == "adaptive" and _says_disabled(request)):
+        if can.thinking != "none":
             body["thinking"] = {"type": "disabled"}
         return
     if not is_own_mode and not _is_wanted(request, wish, wanted):
@@ -78,10 +78,6 @@ def add_thinking(body: Object, exchange: Exchange, own: Any, *, may_think: bool)
         exchange.losses.dropped("thinking")
         return
     body["thinking"] = {**config, **own}
-
-
-def _says_disabled(request: ChatRequest) -> bool:
-    return request.format == NAME and request.thinking is not None and request.thinking.mode == "disabled"
 
 
 def _is_wanted(request: ChatRequest, wish: Thinking, wanted: Effort | None) -> bool:
@@ -140,7 +136,7 @@ def _add_effort(body: Object, exchange: Exchange, wish: Thinking) -> None:
         return
     if can.thinking == "adaptive" or (request.format == NAME and can.reasoning_effort):
         known = [each for each in _EFFORTS if each in can.efforts] or _EFFORTS
-        body.setdefault("output_config", {})["effort"] = nearest(effort, known)
+        body.setdefault("output_config", {})["effort"] = nearest(effort, known, can.effort_words)
     elif request.format == NAME and wish.effort is not None and can.thinking != "none":
         exchange.losses.dropped("effort")
 

@@ -11,8 +11,9 @@ from routing.engine.errors import BadRequest
 from routing.engine.formats.anthropic.parts import mark_of
 from routing.engine.formats.anthropic.shape import Object, flag_of, list_of, object_of, text_of, wrong
 from routing.engine.formats.anthropic.vocabulary import NAME, marked
-from routing.engine.messages import Message, Tool, ToolCall, ToolChoice
+from routing.engine.messages import Message, Search, Tool, ToolCall, ToolChoice
 from routing.engine.schema import object_schema
+from routing.engine.wirejson import texts_of, words_of
 
 #: What other formats ask for as web search: the oldest type, which every model with search has.
 _WEB_SEARCH = {"type": "web_search_20250305", "name": "web_search"}
@@ -42,7 +43,9 @@ def _each(said: Any) -> Iterable[tuple[int, Any]]:
 def _tool(said: Object, path: str) -> Tool:
     kind, name = text_of(said.get("type"), f"{path}.type"), text_of(said.get("name"), f"{path}.name")
     if kind not in {"", "custom"}:
-        return Tool(name or _VERSION.sub("", kind), "hosted", native=said, format=NAME, cache=mark_of(said, path))
+        search = _search(said) if kind.startswith("web_search_") else None
+        name = name or _VERSION.sub("", kind)
+        return Tool(name, "hosted", native=said, format=NAME, cache=mark_of(said, path), search=search)
     if not name:
         raise wrong(f"{path}.name", "the name of a tool", said.get("name"))
     has_more = any(value is not None for member, value in said.items() if member not in _FUNCTION_MEMBERS)
@@ -55,6 +58,13 @@ def _tool(said: Object, path: str) -> Tool:
         format=NAME if has_more else "",
         cache=mark_of(said, path),
     )
+
+
+def _search(said: Object) -> Search | None:
+    place = words_of(said.get("user_location"))
+    place.pop("type", None)
+    wanted = Search("", place, texts_of(said.get("allowed_domains")), texts_of(said.get("blocked_domains")))
+    return None if wanted == Search() else wanted
 
 
 def decode_choice(said: Any) -> tuple[ToolChoice | None, bool | None]:
@@ -113,13 +123,25 @@ def _declared(tool: Tool, exchange: Exchange) -> Object:
     can = exchange.target.capabilities
     own: Mapping[str, Any] = tool.native if tool.format == NAME and isinstance(tool.native, dict) else {}
     if tool.kind == "hosted":
-        written = {**(own or _WEB_SEARCH)}
+        written = {**(own or _searching(tool.search or Search()))}
     else:
         written = {name: value for name, value in own.items() if name not in _FUNCTION_MEMBERS and value is not None}
         written |= _function(tool, exchange)
     written.pop("cache_control", None)
     # Deferred tools are no part of the cached prompt: the two together are refused.
     return written if written.get("defer_loading") else marked(written, tool.cache, can)
+
+
+def _searching(wanted: Search) -> Object:
+    written: Object = {**_WEB_SEARCH}
+    if wanted.place:
+        written["user_location"] = {"type": "approximate", **wanted.place}
+    # The two lists rule each other out.
+    if wanted.allowed_domains:
+        written["allowed_domains"] = list(wanted.allowed_domains)
+    elif wanted.blocked_domains:
+        written["blocked_domains"] = list(wanted.blocked_domains)
+    return written
 
 
 def _function(tool: Tool, exchange: Exchange) -> Object:

@@ -43,6 +43,8 @@ def encode_system(blocks: Iterable[Text]) -> Members | None:
 def encode_contents(exchange: Exchange) -> list[Members]:
     """Return the conversation: roles take turns, results stand before what is said beside them."""
     writing = _Writing(exchange)
+    if any(message.role == "system" for message in exchange.request.messages):
+        exchange.losses.emulated("system")
     turns = [
         ("model", writing.model(parts)) if role == "assistant" else ("user", writing.user(parts))
         for role, parts in merge(_spoken(message) for message in exchange.request.messages)

@@ -11,6 +11,7 @@ from routing.engine.provenance import family, is_ours, unwrap_bytes, wrap_bytes
 
 #: What stands for a signature where a model demands one and none was ever issued, as Google's own clients send it.
 SKIP = "skip_thought_signature_validator"
+FORMAT = "gemini"
 #: Where a signature belonged.
 ON_CALL, ON_TEXT, ON_THOUGHT = "call", "text", ""
 #: The place of another format's artefact that stood for thinking nobody may see.
@@ -50,13 +51,13 @@ def sendable(state: Opaque | None, exchange: Exchange) -> str:
     """Return the blob to send to the exchange's upstream, "" when it is not this upstream's.
 
     A signature holds for the models of one family, whoever hosts them; one that came unwrapped is passed on where the
-    client speaks the upstream's own format.
+    client speaks the upstream's own format, or put it where only this format's signatures belong.
     """
     if state is None:
         return ""
     target, origin = exchange.target, state.origin
     if origin is None:
-        is_own = exchange.request.format == target.format and not is_ours(state)
+        is_own = (exchange.request.format == target.format or state.place == FORMAT) and not is_ours(state)
     else:
         is_own = origin.format == target.format and origin.family == family(target.model)
     return state.blob if is_own else ""

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from msgspec.structs import replace
+
 from routing.engine.codec import Exchange
 from routing.engine.errors import BadRequest
 from routing.engine.formats.gemini.members import Members, a_list, an_object, text, texts, wrong
+from routing.engine.losses import Losses
 from routing.engine.messages import ChoiceMode, Tool, ToolChoice
 from routing.engine.openapi import from_openapi, to_openapi
 from routing.engine.schema import object_schema, to_json_schema
@@ -139,7 +142,7 @@ def encode_choice(exchange: Exchange) -> Members | None:
     """Return the `functionCallingConfig` of a request, None where it needs none."""
     request, losses = exchange.request, exchange.losses
     functions = [tool for tool in request.tools if tool.kind != "hosted"]
-    choice = request.tool_choice
+    choice = _among(request.tool_choice, functions, losses)
     is_strict = any(tool.strict for tool in functions)
     if not functions:
         if choice is not None and choice.mode == "required":
@@ -155,6 +158,17 @@ def encode_choice(exchange: Exchange) -> Members | None:
     if mode == "auto":
         return {"mode": "VALIDATED", **_allowed(choice)} if choice.names else {"mode": "AUTO"}
     return {"mode": "ANY", **_allowed(choice)} if mode == "required" else {"mode": "NONE"}
+
+
+def _among(choice: ToolChoice | None, functions: list[Tool], losses: Losses) -> ToolChoice | None:
+    """Return the choice as far as it is one of functions: a hosted tool cannot be demanded."""
+    if choice is None or not choice.names:
+        return choice
+    offered = {tool.name for tool in functions}
+    if names := tuple(name for name in choice.names if name in offered):
+        return replace(choice, names=names)
+    losses.dropped("tool_choice")
+    return None
 
 
 def _allowed(choice: ToolChoice | None) -> Members:

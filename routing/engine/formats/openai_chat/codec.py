@@ -19,7 +19,7 @@ from routing.engine.formats.openai_chat.request_decoder import decode_request
 from routing.engine.formats.openai_chat.request_encoder import encode_request
 from routing.engine.formats.openai_chat.stream_decoder import ChatDecoder, decode_answer
 from routing.engine.formats.openai_chat.stream_encoder import ChatEncoder
-from routing.engine.formats.openai_chat.vocabulary import FORMAT
+from routing.engine.formats.openai_chat.vocabulary import FORMAT, SHARED
 from routing.engine.messages import ChatAnswer, ChatRequest
 
 
@@ -29,6 +29,8 @@ class OpenAIChatCodec(ClientCodec, UpstreamCodec):
     name = FORMAT
     lacks = frozenset({"citations"})
     media = frozenset({"image", "document", "audio", "video"})
+    takes = SHARED
+    linked = frozenset({"image", "audio", "video"})
     forgets_state = True
     spelling = {
         "cache_key": "prompt_cache_key",

@@ -37,6 +37,7 @@ _TYPES = {extension: media_type for media_type, extension in _EXTENSIONS.items()
 #: Names of sound formats that are not the end of their media type.
 _SOUNDS = {"mpeg": "mp3", "x-wav": "wav", "wave": "wav", "vnd.wave": "wav", "x-m4a": "m4a"}
 _UNKNOWN = "application/octet-stream"
+_SAYS_NOTHING = frozenset({"", _UNKNOWN, "image/*"})
 _KINDS: dict[str, MediaKind] = {"image": "image", "audio": "audio", "video": "video"}
 
 
@@ -111,7 +112,7 @@ def media_of(kind: MediaKind, url: str) -> Media:
     """Return media by a URL, a data URI, or the base64 of a well-known kind of file."""
     if url[:5].lower() == "data:":
         media_type, data = _data_uri(url)
-        return Media(kind, media_type or _sniffed(data), data=data)
+        return Media(kind, _sniffed(data) or media_type if media_type in _SAYS_NOTHING else media_type, data=data)
     if sniffed := _sniffed(url):
         return Media(kind, sniffed, data=url)
     return Media(kind, url=url)
@@ -152,7 +153,7 @@ def _file(part: Fields) -> Media:
     media_type = ""
     if data[:5].lower() == "data:":
         media_type, data = _data_uri(data)
-    if media_type in {"", _UNKNOWN}:
+    if media_type in _SAYS_NOTHING:
         media_type = _sniffed(data) or _TYPES.get(title.rpartition(".")[2].lower(), _UNKNOWN)
     kind = _KINDS.get(media_type.partition("/")[0], "document")
     return Media(kind, media_type, data=data, title=title, cache=cache)

@@ -13,7 +13,7 @@ from routing.engine.formats.openai_chat.content import cache_mark, read_content
 from routing.engine.formats.openai_chat.fields import Fields, wrong
 from routing.engine.formats.openai_chat.vocabulary import DETAILS, ENCRYPTED, FORMAT
 from routing.engine.messages import Media, Message, Native, Opaque, Part, Reasoning, Text, ToolCall, ToolResult
-from routing.engine.provenance import unwrap
+from routing.engine.provenance import is_ours, unwrap
 from routing.engine.toolnames import mint_id
 
 _encode = msgspec.json.Encoder().encode
@@ -186,4 +186,8 @@ def _call_state(extra: Any) -> Opaque | None:
     """Return the opaque state on a call (`extra_content.google.thought_signature`)."""
     google = extra.get("google") if isinstance(extra, dict) else None
     signature = google.get("thought_signature") if isinstance(google, dict) else None
-    return unwrap(signature) if isinstance(signature, str) and signature else None
+    if not isinstance(signature, str) or not signature:
+        return None
+    state = unwrap(signature)
+    # A bare one is told by its slot: whose it is stands in its name.
+    return state if is_ours(state) else replace(state, place="gemini")

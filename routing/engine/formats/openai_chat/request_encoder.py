@@ -15,7 +15,7 @@ from routing.engine.formats.openai_chat.content import write_mark
 from routing.engine.formats.openai_chat.messages_encoder import write_messages
 from routing.engine.formats.openai_chat.thinking import DIALECTS, write_thinking
 from routing.engine.formats.openai_chat.tools import write_tools
-from routing.engine.formats.openai_chat.vocabulary import FORMAT
+from routing.engine.formats.openai_chat.vocabulary import FORMAT, KNOWS_JSON_MODE, SHARED_CACHING
 from routing.engine.losses import Losses
 from routing.engine.messages import ChatRequest, OutputFormat, Text, ToolResult
 
@@ -38,7 +38,7 @@ def encode_request(exchange: Exchange) -> JSON:
     thinking = write_thinking(request.thinking, can, native, losses)
     shape, instruction = _write_output(request, can, losses)
     system = (*request.system, Text(instruction)) if instruction else request.system
-    said_anew = {"safety_identifier", *(DIALECTS if request.thinking is not None else ())}
+    said_anew = {"safety_identifier", "user", *(DIALECTS if request.thinking is not None else ())}
     native = {name: value for name, value in native.items() if name not in said_anew}
     body: JSON = {**native, "model": exchange.target.model, "messages": write_messages(exchange, system)}
     body |= _write_stream(request, can)
@@ -96,14 +96,19 @@ def _drop_sampling(body: JSON, losses: Losses) -> None:
 
 
 def _write_user(request: ChatRequest, can: Capabilities) -> JSON:
-    """Return who the end user is, in no more characters than upstreams take."""
-    user = request.user
-    if not user:
+    """Return who the end user is, under the client's own names, in no more characters than upstreams take."""
+    if not request.user:
         return {}
-    if len(user) > _MAX_USER_CHARS:
-        user = hashlib.sha256(user.encode("utf-8", "replace")).hexdigest()
-    is_asked = request.format == FORMAT and "safety_identifier" in request.native
-    return {"safety_identifier" if is_asked and can.safety_identifier else "user": user}
+    said = {name: request.native[name] for name in ("safety_identifier", "user") if request.native.get(name)}
+    if request.user not in said.values() or not can.safety_identifier:
+        said = {"user": request.user}
+    return {name: _short(value) for name, value in said.items()}
+
+
+def _short(user: str) -> str:
+    if len(user) <= _MAX_USER_CHARS:
+        return user
+    return hashlib.sha256(user.encode("utf-8", "replace")).hexdigest()
 
 
 def _write_rest(request: ChatRequest, can: Capabilities, losses: Losses) -> JSON:
@@ -114,6 +119,11 @@ def _write_rest(request: ChatRequest, can: Capabilities, losses: Losses) -> JSON
         members["verbosity"] = request.verbosity
     if request.cache_key and can.cache_key:
         members["prompt_cache_key"] = request.cache_key
+    for name in SHARED_CACHING:
+        if request.format != FORMAT and can.cache_key and name in request.native:
+            members[name] = request.native[name]
+        elif request.format != FORMAT and name in request.native:
+            losses.dropped(name)
     if can.cache_control:
         members |= write_mark(request.cache, can)
     if can.service_tier and request.service_tier:
@@ -142,7 +152,7 @@ def _write_output(request: ChatRequest, can: Capabilities, losses: Losses) -> tu
         losses.emulated("response_format")
         return {}, _JSON_ONLY
     # Upstreams refuse this mode where no message speaks of JSON; clients of other formats do not know that.
-    is_said = request.format == FORMAT or _speaks_of_json(request)
+    is_said = request.format in KNOWS_JSON_MODE or _speaks_of_json(request)
     return shape, "" if is_said else _JSON_ONLY
 
 
@@ -166,13 +176,12 @@ def is_closed(schema: Any) -> bool:
         return True
     members = schema.get("properties")
     if isinstance(members, dict) or schema.get("type") == "object":
-        names = set(members) if isinstance(members, dict) else set()
+        members = members if isinstance(members, dict) else {}
         required = schema.get("required")
         if schema.get("additionalProperties") is not False:
             return False
-        if set(required if isinstance(required, list) else ()) != names:
-            return False
-        if not all(map(is_closed, (members or {}).values())):
+        demanded = {name for name in required if isinstance(name, str)} if isinstance(required, list) else set()
+        if demanded != members.keys() or not all(map(is_closed, members.values())):
             return False
     nested = (schema.get(name) for name in ("items", "anyOf"))
     named = (schema.get(name) for name in ("$defs", "definitions"))

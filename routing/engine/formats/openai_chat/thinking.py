@@ -101,7 +101,7 @@ def write_thinking(thinking: Thinking | None, can: Capabilities, native: JSON, l
 def _write_effort(effort: Effort | None, can: Capabilities, losses: Losses) -> JSON:
     if effort is None:
         return {}
-    word = nearest(effort, can.efforts)
+    word = nearest(effort, can.efforts, can.effort_words)
     if word not in can.efforts:
         losses.dropped("thinking")
         return {}
@@ -112,7 +112,7 @@ def _word(effort: Effort | None, can: Capabilities) -> JSON:
     """Return the effort beside a switch that is on, where the upstream takes both."""
     if not can.reasoning_effort or effort in {None, "none"}:
         return {}
-    return {"reasoning_effort": nearest(effort, can.efforts)}
+    return {"reasoning_effort": nearest(effort, can.efforts, can.effort_words)}
 
 
 def _by_object(thinking: Thinking, effort: Effort | None, can: Capabilities, native: JSON) -> JSON:

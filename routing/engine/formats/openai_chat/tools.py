@@ -11,8 +11,9 @@ from routing.engine.formats.openai_chat.content import cache_mark, write_mark
 from routing.engine.formats.openai_chat.fields import Fields, wrong
 from routing.engine.formats.openai_chat.vocabulary import FORMAT, LEGACY
 from routing.engine.losses import Losses
-from routing.engine.messages import ChatRequest, Tool, ToolChoice
+from routing.engine.messages import ChatRequest, Search, Tool, ToolChoice
 from routing.engine.schema import object_schema
+from routing.engine.wirejson import object_of, text_of, words_of
 
 JSON = dict[str, Any]
 
@@ -33,8 +34,14 @@ def read_tools(body: Fields) -> tuple[Tool, ...]:
     for value, path in body.items("functions"):
         tools.append(_read_function(Fields(value, path), native=LEGACY))
     if (options := body.table("web_search_options")) is not None:
-        tools.append(Tool("web_search", "hosted", native=options, format=FORMAT))
+        tools.append(Tool("web_search", "hosted", native=options, format=FORMAT, search=_read_search(options)))
     return tuple(tools)
+
+
+def _read_search(options: JSON) -> Search | None:
+    place = object_of(options.get("user_location")).get("approximate")
+    wanted = Search(text_of(options.get("search_context_size")), words_of(place))
+    return None if wanted == Search() else wanted
 
 
 def _read_tool(tool: Fields) -> Tool:
@@ -181,16 +188,14 @@ def _write_search(tools: tuple[Tool, ...]) -> Iterator[tuple[str, JSON]]:
     for tool in tools:
         if tool.kind != "hosted" or tool.name != "web_search" or _is_listed(tool):
             continue
-        native = tool.native if isinstance(tool.native, dict) else {}
         if tool.format == FORMAT:
-            yield "web_search_options", native
+            yield "web_search_options", tool.native
             continue
-        options: JSON = {}
-        if isinstance(size := native.get("search_context_size"), str):
-            options["search_context_size"] = size
-        if isinstance(place := native.get("user_location"), dict):
-            named = {name: place[name] for name in ("city", "country", "region", "timezone") if place.get(name)}
-            options["user_location"] = {"type": "approximate", "approximate": named}
+        wanted, options = tool.search or Search(), JSON()
+        if wanted.context_size:
+            options["search_context_size"] = wanted.context_size
+        if wanted.place:
+            options["user_location"] = {"type": "approximate", "approximate": wanted.place}
         yield "web_search_options", options
 
 

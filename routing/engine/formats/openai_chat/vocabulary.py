@@ -9,6 +9,11 @@ from routing.engine.messages import ChatRequest, Finish, FinishReason
 from routing.engine.toolnames import mint_id
 
 FORMAT = "openai-chat"
+#: Members that other formats may have by the same names, in the same sense.
+SHARED_CACHING = ("prompt_cache_retention", "prompt_cache_options")
+SHARED = frozenset({*SHARED_CACHING, "safety_identifier", "user"})
+#: Formats whose clients know that JSON mode wants to be spoken of in a message.
+KNOWS_JSON_MODE = frozenset({FORMAT, "openai-responses"})
 #: `Tool.native` of a tool that came in the legacy `functions`: its caller reads `function_call`, not `tool_calls`.
 LEGACY = "functions"
 #: The member of a message that holds opaque reasoning, the place of a state that is a whole list of such details, and

@@ -17,7 +17,7 @@ from routing.engine.formats.openai_responses.request import decode_request, enco
 from routing.engine.formats.openai_responses.response import decode_answer, decode_error, encode_answer
 from routing.engine.formats.openai_responses.stream_decoder import ResponsesDecoder
 from routing.engine.formats.openai_responses.stream_encoder import ResponsesEncoder
-from routing.engine.formats.openai_responses.vocabulary import NAME
+from routing.engine.formats.openai_responses.vocabulary import NAME, SHARED
 from routing.engine.messages import ChatAnswer, ChatRequest
 
 
@@ -27,6 +27,7 @@ class OpenAIResponsesCodec(ClientCodec, UpstreamCodec):
     name = NAME
     lacks = frozenset({"top_k", "stop", "seed", "presence_penalty", "frequency_penalty", "logit_bias", "citations"})
     refuses = frozenset({"choices"})
+    takes = SHARED
     spelling = {
         "max_tokens": "max_output_tokens",
         "messages": "input",

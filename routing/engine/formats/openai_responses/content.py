@@ -24,6 +24,8 @@ _BEGINNINGS = {
     "JVBERi0": "application/pdf",
 }
 _PDF = "application/pdf"
+#: Media types that say nothing, or are spelled as nobody else does.
+_TYPES = {"application/octet-stream": "", "image/*": "", "image/jpg": "image/jpeg"}
 
 
 def decode_content(content: Any, path: str) -> tuple[Piece, ...]:
@@ -121,7 +123,7 @@ def data_of(uri: str) -> tuple[str, str]:
     if uri[:5].lower() != "data:":
         return "", ""
     head, _, data = uri[5:].partition(",")
-    media_type = head.partition(";")[0].strip().lower()
+    media_type = _TYPES.get(media_type := head.partition(";")[0].strip().lower(), media_type)
     if not head.lower().endswith("base64"):
         data = base64.b64encode(unquote_to_bytes(data)).decode()
     return media_type, data

@@ -43,6 +43,10 @@ class History:
                 self._say(role, [part for part in message.parts if isinstance(part, Text | Media | Native)])
         return self._items
 
+    def begin(self, system: tuple[Text, ...]) -> None:
+        """Put the system prompt before all items, block by block, where its marks would be lost in one text."""
+        self._say("developer" if self._can.developer_role else "system", list(system))
+
     # --- the client's side -----------------------------------------------------------------------------------------
 
     def _user(self, parts: tuple[Part, ...]) -> None:
@@ -58,6 +62,8 @@ class History:
             elif isinstance(part, Text | Media | Native):
                 pieces.append(part)
         self._say("user", [*moved, *pieces])
+        if not parts:
+            self._items.append({"type": "message", "role": "user", "content": ""})
 
     def _say(self, role: str, pieces: list[Piece]) -> None:
         if pieces:

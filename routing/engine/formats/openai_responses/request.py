@@ -19,6 +19,7 @@ from routing.engine.formats.openai_responses.vocabulary import (
     MIN_OUTPUT_TOKENS,
     NAME,
     OUTPUT_LOGPROBS,
+    SHARED_CACHING,
 )
 from routing.engine.messages import ChatRequest, OutputFormat, Text, Thinking
 from routing.engine.turns import joined
@@ -44,7 +45,6 @@ _KNOWN = frozenset(
         "service_tier",
         "prompt_cache_key",
         "stream",
-        "store",
     }
 )
 #: Of `include`, what is asked for whenever there is something to include.
@@ -54,7 +54,7 @@ _KNOWN_TEXT = frozenset({"format", "verbosity"})
 #: What an upstream keeps between requests. `background` is kept by no one: its answer would have to be fetched later.
 _KEPT_UPSTREAM = ("previous_response_id", "conversation", "prompt")
 #: Members that this gateway sets itself.
-_OURS = frozenset({"include", "reasoning", "text", "background"})
+_OURS = frozenset({"include", "reasoning", "text", "background", "store", "safety_identifier", "user"})
 #: A client's own bookkeeping, which upstreams refuse as unknown.
 _BOOKKEEPING = "client_metadata"
 
@@ -95,6 +95,8 @@ def decode_request(body: bytes, *, model: str = "", is_stream: bool = False) -> 
 
 def _decode_native(given: dict[str, Any], reasoning: dict[str, Any], text: dict[str, Any]) -> dict[str, Any]:
     native = _rest(given, _KNOWN)
+    if given.get("safety_identifier"):
+        native |= {name: given[name] for name in ("safety_identifier", "user") if given.get(name)}
     if include := [each for each in native.pop("include", ()) if each not in _INCLUDED]:
         native["include"] = include
     if rest := _rest(reasoning, _KNOWN_REASONING):
@@ -162,9 +164,12 @@ class _Encoding:
         if request.is_stream:
             body["stream"] = True
         body |= self._native()
-        if instructions := joined(self._system()):
+        system, history = self._system(), History(self.exchange)
+        if self.can.cache_breakpoints and any(part.cache for part in system):
+            history.begin(system)
+        elif instructions := joined(system):
             body["instructions"] = instructions
-        body["input"] = History(self.exchange).items()
+        body["input"] = history.items()
         body |= self._tools()
         body |= self._sampling()
         body |= self._reasoning()
@@ -254,7 +259,7 @@ class _Encoding:
             # It cannot be switched off; the least is nearest to nothing.
             self.losses.emulated("thinking")
             return known[0]
-        return nearest(effort, known)
+        return nearest(effort, known, self.can.effort_words)
 
     def _reasoning(self) -> dict[str, Any]:
         thinking = self.request.thinking
@@ -292,15 +297,29 @@ class _Encoding:
         members: dict[str, Any] = {}
         if request.cache_key and self.can.cache_key:
             members["prompt_cache_key"] = _short(request.cache_key)
-        if request.user:
-            members["safety_identifier" if self.can.safety_identifier else "user"] = _short(request.user)
+        members |= self._user()
         if request.metadata:
             members["metadata"] = request.metadata
         if request.service_tier and self.can.service_tier:
             members["service_tier"] = request.service_tier
         elif request.service_tier not in {"", "auto", "default"}:
             self.losses.dropped("service_tier")
+        for name in () if self.is_own else SHARED_CACHING:
+            if self.can.cache_key and name in request.native:
+                members[name] = request.native[name]
+            elif name in request.native:
+                self.losses.dropped(name)
         return members
+
+    def _user(self) -> dict[str, Any]:
+        """Return who the end user is, under the names that the client used where it knows them."""
+        request, can = self.request, self.can
+        if not request.user:
+            return {}
+        said = {name: request.native[name] for name in ("safety_identifier", "user") if request.native.get(name)}
+        if request.user not in said.values() or not can.safety_identifier:
+            said = {"user": request.user}
+        return {name: _short(value) for name, value in said.items()}
 
     def _include(self) -> list[Any]:
         include = list(self.request.native.get("include") or ()) if self.is_own else []

@@ -17,8 +17,9 @@ from routing.engine.formats.openai_responses.toolsets import (
     reference_of,
 )
 from routing.engine.formats.openai_responses.vocabulary import NAME, hosted_name
-from routing.engine.messages import ChoiceMode, Tool, ToolChoice
+from routing.engine.messages import ChoiceMode, Search, Tool, ToolChoice
 from routing.engine.schema import object_schema
+from routing.engine.wirejson import object_of, text_of, texts_of, words_of
 
 _MODES = ("auto", "none", "required")
 _FUNCTION_MEMBERS = frozenset({"type", "name", "description", "parameters", "strict", "function"})
@@ -58,7 +59,28 @@ def _decode_tool(tool: dict[str, Any], kind: str, path: str) -> Tool:
             fields.text(tool.get("description"), f"{path}.description"),
             grammar=fields.record(tool.get("format"), f"{path}.format") or None,
         )
-    return Tool(hosted_name(kind), "hosted", native=tool, format=NAME)
+    name = hosted_name(kind)
+    search = _decode_search(tool) if name == "web_search" else None
+    return Tool(name, "hosted", native=tool, format=NAME, search=search)
+
+
+def _decode_search(tool: dict[str, Any]) -> Search | None:
+    size, domains = tool.get("search_context_size"), object_of(tool.get("filters")).get("allowed_domains")
+    place = words_of(tool.get("user_location"))
+    place.pop("type", None)
+    wanted = Search(text_of(size), place, texts_of(domains))
+    return None if wanted == Search() else wanted
+
+
+def _encode_search(wanted: Search) -> dict[str, Any]:
+    written: dict[str, Any] = {"type": "web_search"}
+    if wanted.context_size:
+        written["search_context_size"] = wanted.context_size
+    if wanted.place:
+        written["user_location"] = {"type": "approximate", **wanted.place}
+    if wanted.allowed_domains:
+        written["filters"] = {"allowed_domains": list(wanted.allowed_domains)}
+    return written
 
 
 def _decode_function(tool: dict[str, Any], path: str) -> Tool:
@@ -133,7 +155,7 @@ def encode_tool(tool: Tool, *, is_strict_default: bool = False) -> dict[str, Any
     schemas of a narrow kind; only a client of this very format knows that.
     """
     if tool.kind == "hosted":
-        return cast(dict[str, Any], tool.native) if tool.format == NAME else {"type": tool.name}
+        return cast(dict[str, Any], tool.native) if tool.format == NAME else _encode_search(tool.search or Search())
     if is_search(tool):
         return cast(dict[str, Any], tool.native)
     written: dict[str, Any] = {"type": tool.kind, "name": tool.name}

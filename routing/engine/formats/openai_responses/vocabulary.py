@@ -26,6 +26,10 @@ _CALL_MEMBERS = frozenset(
     | {*CLIENT_RUN_CALLS.values()}
 )
 
+#: Members that other formats may have by the same names, in the same sense.
+SHARED_CACHING = ("prompt_cache_retention", "prompt_cache_options")
+SHARED = frozenset({*SHARED_CACHING, "safety_identifier", "user"})
+
 #: The least that `max_output_tokens` may be.
 MIN_OUTPUT_TOKENS = 16
 #: The most characters of a user's id and of a cache key.

@@ -181,7 +181,7 @@ def test_other_formats_are_translated_as_for_the_api_itself(codec):
     body, losses = written(codec, request, MODEL, **CLAUDE)
     assert body["thinking"] == {"type": "enabled", "budget_tokens": 4096}
     assert body["tools"] == [{"name": "f", "input_schema": {"type": "object", "properties": {}}}]
-    assert losses == ["dropped:seed"]
+    assert losses == ["dropped:seed", "dropped:store"]
 
 
 def test_files_lie_with_their_own_host():

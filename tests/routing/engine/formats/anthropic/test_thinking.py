@@ -69,7 +69,7 @@ def test_efforts_that_the_model_lacks_become_the_nearest():
 @pytest.mark.parametrize("wish", [Thinking(effort="none"), Thinking("disabled"), Thinking(budget_tokens=0)])
 def test_no_thinking_wanted(wish):
     assert thinking(foreign(thinking=wish, max_tokens=9), MANUAL) == ({"type": "disabled"}, None, 9, ())
-    assert thinking(foreign(thinking=wish, max_tokens=9), CLAUDE) == (None, None, 9, ())
+    assert thinking(foreign(thinking=wish, max_tokens=9), CLAUDE) == ({"type": "disabled"}, None, 9, ())
     assert thinking(foreign(thinking=wish, max_tokens=9), NONE) == (None, None, 9, ())
 
 

@@ -12,6 +12,7 @@ from routing.engine.messages import (
     Origin,
     OutputFormat,
     Reasoning,
+    Search,
     Text,
     Thinking,
     Tool,
@@ -283,7 +284,13 @@ def test_tools_on_offer():
         Tool(
             "web_search", "hosted", native={"type": "web_search", "web_search": {"enable": True}}, format="openai-chat"
         ),
-        Tool("web_search", "hosted", native={"search_context_size": "low"}, format="openai-chat"),
+        Tool(
+            "web_search",
+            "hosted",
+            native={"search_context_size": "low"},
+            format="openai-chat",
+            search=Search(context_size="low"),
+        ),
     )
 
 

@@ -11,6 +11,7 @@ from routing.engine.messages import (
     Origin,
     OutputFormat,
     Reasoning,
+    Search,
     Text,
     Thinking,
     Tool,
@@ -487,10 +488,8 @@ def test_demand_that_cannot_be_made_is_dropped():
 
 
 def test_search_becomes_options_where_the_model_searches():
-    place = {"type": "approximate", "city": "Oslo", "country": None}
-    search = Tool(
-        "web_search", "hosted", native={"type": "web_search_2025", "user_location": place}, format="anthropic"
-    )
+    wanted = Search(place={"city": "Oslo"})
+    search = Tool("web_search", "hosted", native={"type": "web_search_2025"}, format="anthropic", search=wanted)
     request = asked(tools=(search, Tool("f")), tool_choice=ToolChoice("required", ("web_search",)))
     sent, lost = written(request, web_search=True)
     assert sent["web_search_options"] == {"user_location": {"type": "approximate", "approximate": {"city": "Oslo"}}}

@@ -11,6 +11,7 @@ from routing.engine.messages import (
     Opaque,
     OutputFormat,
     Reasoning,
+    Search,
     Text,
     Thinking,
     Tool,
@@ -246,7 +247,7 @@ def test_tools():
         Tool("f", schema={"type": "object"}, strict=False),
         Tool("g", native={"defer_loading": True}, format=NAME),
         Tool("p", "custom", "FREEFORM", grammar=GRAMMAR),
-        Tool("web_search", "hosted", native=tools[3], format=NAME),
+        Tool("web_search", "hosted", native=tools[3], format=NAME, search=Search(context_size="low")),
         Tool("code_execution", "hosted", native=tools[4], format=NAME),
         Tool("mcp", "hosted", native=tools[5], format=NAME),
         Tool("computer", "hosted", native=tools[6], format=NAME),
@@ -314,6 +315,7 @@ def test_what_only_this_format_has_is_kept_by_name():
     )
     assert request.native == {
         "previous_response_id": "resp_0",
+        "store": True,
         "client_metadata": {"x": "y"},
         "truncation": "auto",
         "include": ["web_search_call.results"],

@@ -320,7 +320,7 @@ def test_numbers_and_labels():
         "format": {"type": "json_schema", "name": "response", "schema": {"type": "object"}, "strict": True},
         "verbosity": "low",
     }
-    assert body["safety_identifier"] == hashlib.sha256(user_id.encode()).hexdigest()
+    assert body["user"] == hashlib.sha256(user_id.encode()).hexdigest()
     assert len(body["prompt_cache_key"]) == 64
     assert (body["metadata"], body["service_tier"]) == ({"a": "b"}, "flex")
     assert body["parallel_tool_calls"] is False
