@@ -85,7 +85,7 @@ def test_a_request_is_translated_the_other_way_as_well(acme):
     assert shown["lost"] == ["top_k"]
 
 
-@pytest.mark.parametrize("upstream", CODECS)
+@pytest.mark.parametrize("upstream", list(CODECS))
 @pytest.mark.parametrize("client", REQUESTS)
 def test_every_client_format_can_be_tried_against_every_upstream_format(acme, client, upstream):
     shown = tried(acme, request=REQUESTS[client], **{"from": client, "to": upstream})

@@ -12,7 +12,7 @@ from channels_app.engine.capabilities import of_model
 from channels_app.engine.providers import PROVIDERS
 from routing.engine.codec import Exchange, Target
 from routing.engine.errors import GatewayError, UpstreamFailed
-from routing.engine.failures import ErrorInside, told_id
+from routing.engine.failures import ErrorInside, error_of, told_id
 from routing.engine.format import Asked
 from routing.engine.formats import CODECS, FORMATS, client_codec
 from routing.engine.losses import Losses
@@ -84,7 +84,7 @@ def convert_response(vector: Vector) -> dict[str, Any]:
     except ErrorInside as inside:
         return refused(vector, inside.error)
     except ValueError as broken:
-        return refused(vector, UpstreamFailed(str(broken)))
+        return refused(vector, error_of(0, str(broken)))
     MEMORY.note_answer(vector.get("name", ""), answer)
     told = {name.decode(): value.decode() for name, value in told_id(headers.items())}
     return {"status": 200, "body": json.loads(translating.tell(answer)), "headers": told}

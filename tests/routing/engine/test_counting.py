@@ -71,7 +71,7 @@ async def test_an_upstream_of_another_format_counts_what_it_would_be_asked(clien
 
 
 @pytest.mark.asyncio
-@pytest.mark.parametrize("upstream", CODECS)
+@pytest.mark.parametrize("upstream", list(CODECS))
 @pytest.mark.parametrize("client", CLIENTS)
 async def test_an_upstream_that_cannot_count_is_not_asked_and_the_estimate_says_so(client, upstream):
     harness = gateway(upstream, can_count=False)
