@@ -11,9 +11,9 @@ from routing.engine.codec import Exchange
 from routing.engine.formats.openai_chat.call_decoder import CallDecoder
 from routing.engine.formats.openai_chat.chunks import ChunkChoice, Delta, TornTexts
 from routing.engine.formats.openai_chat.content import media_of, thinking_text
-from routing.engine.formats.openai_chat.logprobs import read_logprobs
 from routing.engine.formats.openai_chat.think_tags import ThinkTags
 from routing.engine.formats.openai_chat.vocabulary import BROKEN, DETAILS, FORMAT, finish_of
+from routing.engine.logprobs import read_logprobs
 from routing.engine.messages import (
     Citation,
     Cited,
@@ -61,7 +61,7 @@ class ChoiceDecoder:
         delta = choice.delta or choice.message
         if delta is not None:
             self._read(delta, events)
-        if choice.logprobs and (tokens := read_logprobs(choice.logprobs)):
+        if isinstance(choice.logprobs, dict) and (tokens := read_logprobs(choice.logprobs.get("content"))):
             events.append(LogprobsDelta(tokens, self.number))
         if choice.finish_reason:
             self._read_finish(choice)

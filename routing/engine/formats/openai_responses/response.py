@@ -33,6 +33,7 @@ from routing.engine.formats.openai_responses.vocabulary import (
     STATE_OF_TEXT,
     native_members,
 )
+from routing.engine.logprobs import read_logprobs
 from routing.engine.messages import (
     ChatAnswer,
     Choice,
@@ -288,7 +289,7 @@ class _Reading:
             if (citation := citation_of(each, self._chars)) is not None
         )
         self.parts.append(Text(text, citations=citations, phase=phase))
-        self.logprobs += rows_of(part.get("logprobs"))
+        self.logprobs += read_logprobs(part.get("logprobs"))
         self._chars += len(text)
 
     def _call(self, item: dict[str, Any], *, is_custom: bool) -> ToolCall:

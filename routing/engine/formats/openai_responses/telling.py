@@ -13,6 +13,7 @@ from routing.engine.formats.openai_responses.known_items import Event, Item, Ite
 from routing.engine.formats.openai_responses.response import CALLS, rows_of
 from routing.engine.formats.openai_responses.toolsets import joined_name, set_of
 from routing.engine.formats.openai_responses.vocabulary import NAME, native_members
+from routing.engine.logprobs import read_logprobs
 from routing.engine.messages import (
     Cited,
     LogprobsDelta,
@@ -128,8 +129,8 @@ class Telling:
             self._enter(item, part, events)
         self._chars += len(text)
         events.append(TextDelta(text, 0, is_refusal, item.phase))
-        if logprobs and isinstance(logprobs, list):
-            events.append(LogprobsDelta(logprobs))
+        if logprobs and (tokens := read_logprobs(logprobs)):
+            events.append(LogprobsDelta(tokens))
 
     def _text(self, event: Event, events: Events) -> None:
         item = self._items.of(event, _MESSAGE)

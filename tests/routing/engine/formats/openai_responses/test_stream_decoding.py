@@ -270,8 +270,13 @@ def test_sources_are_told_once_and_count_in_the_whole_text():
 
 
 def test_log_probabilities_follow_their_text():
-    tokens = [{"token": "a", "logprob": -0.5, "top_logprobs": []}]
+    tokens = [{"token": "a", "logprob": -0.5, "bytes": [97], "top_logprobs": []}]
     assert read([created(), delta("a", logprobs=tokens), completed()])[1:3] == [TextDelta("a"), LogprobsDelta(tokens)]
+
+
+def test_log_probabilities_of_a_strange_shape_are_passed_over():
+    told = read([created(), delta("a", logprobs=[[], {"token": 5}, {"token": "b", "logprob": "high"}]), completed()])
+    assert not [event for event in told if isinstance(event, LogprobsDelta)]
 
 
 def test_what_the_upstream_ran_itself_is_told_once_as_a_whole():

@@ -6,9 +6,8 @@ from collections.abc import Iterator
 from typing import Any
 
 
-def read_logprobs(logprobs: Any) -> list[Any]:
-    """Return the tokens of a choice's `logprobs`; entries that name no token, or no number, are passed over."""
-    tokens = logprobs.get("content") if isinstance(logprobs, dict) else None
+def read_logprobs(tokens: Any) -> list[Any]:
+    """Return the tokens that an upstream lists; entries that name no token, or no number, are passed over."""
     return [{**entry, "top_logprobs": list(_entries(top))} for entry, top in _with_top(tokens)]
 
 
