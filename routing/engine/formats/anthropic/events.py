@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from routing.engine.formats.anthropic.shape import Object
-from routing.engine.wirejson import decode, decode_halves
+from routing.engine.wirejson import decode, decode_halves, is_json
 
 
 class Delta(msgspec.Struct, gc=False):
@@ -49,8 +49,9 @@ def read_event(data: bytes) -> tuple[Event | None, Object]:
     try:
         return _EVENT.decode(data), {}
     except msgspec.ValidationError:
+        # Refused for its first character, it may still be cut or broken further on.
         plain = read_object(data)
-        return _gently(plain), plain
+        return (_gently(plain), plain) if plain or is_json(data) else (None, {})
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return _read_halves(data)
 

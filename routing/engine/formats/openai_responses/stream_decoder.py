@@ -14,7 +14,7 @@ from routing.engine.formats.openai_responses.telling import Events, Telling
 from routing.engine.formats.openai_responses.vocabulary import LIFECYCLE, TERMINAL
 from routing.engine.messages import Began, Ended, Failed, Finished, StreamEvent, UsageReport
 from routing.engine.openai_shape import code_of, failure_of, read_usage, text_of
-from routing.engine.wirejson import decode, decode_halves
+from routing.engine.wirejson import decode, decode_halves, is_json
 
 
 class _Response(msgspec.Struct):
@@ -78,6 +78,8 @@ class ResponsesDecoder(SSEDecoder):
                 data.decode()  # members that are passed over must be text as well
             return _EVENT.decode(data)
         except msgspec.ValidationError:
+            if not is_json(data):  # refused for its first character, and broken further on
+                self._torn(events)
             return None
         except (ValueError, RecursionError):
             return self._mended(data, events)
@@ -89,13 +91,15 @@ class ResponsesDecoder(SSEDecoder):
             event = decode(_EVENT, data)
             delta = decode_halves(data).get("delta")
         except (ValueError, RecursionError):
-            if self._is_tail:
-                return None  # the stream was cut in the middle of it
-            self._fail(_MALFORMED, events)
+            self._torn(events)
             return None
         if isinstance(delta, str):
             event.delta = delta
         return event
+
+    def _torn(self, events: Events) -> None:
+        if not self._is_tail:  # else the stream was cut in the middle of it
+            self._fail(_MALFORMED, events)
 
     @staticmethod
     def _response(event: Event) -> _Response | None:

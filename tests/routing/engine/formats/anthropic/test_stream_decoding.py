@@ -62,6 +62,16 @@ def test_a_message_whose_start_comes_late_has_begun_once(size):
     assert [event.usage.input_tokens for event in events if isinstance(event, UsageReport)][-1] == 7
 
 
+def test_an_event_that_is_no_json_ends_everything_whatever_it_begins_with(size):
+    for broken in (b"{broken", b"[[broken", b"[" * 3000):
+        body = start() + b"data: " + broken + b"\n\n" + text(0, "x") + end()
+        assert decoded(body, size)[-1] == Failed("malformed event in the stream")
+
+
+def test_an_event_that_is_no_object_is_passed_over(size):
+    assert answered(start() + b"data: [1]\n\n" + text(0, "x") + end(), size).choices[0].parts
+
+
 def test_a_whole_stream(size):
     call = {"type": "tool_use", "id": "toolu_1", "name": "f", "input": {}}
     thinking = {"type": "thinking", "thinking": "", "signature": ""}

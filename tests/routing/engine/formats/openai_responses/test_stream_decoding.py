@@ -307,6 +307,7 @@ def test_what_the_upstream_ran_itself_is_told_once_as_a_whole():
         (completed(status="failed", error={"message": "no"}), Failed("no", 0)),
         (b'data: {"error":{"message":"m","code":502}}\n\n', Failed("m", 502)),
         (b"data: {broken\n\n", Failed("the upstream sent an event that is no JSON", 0, "malformed_event")),
+        (b"data: [[broken\n\n", Failed("the upstream sent an event that is no JSON", 0, "malformed_event")),
     ],
 )
 def test_failures_end_everything(last, failed):
