@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from analytics.engine.copy_text import LONG_TEXT_LIMITS
 from analytics.engine.record import AttemptRecord, Outcome, RequestRecord, Usage
+from routing.engine.decision import Decision
 from routing.engine.errors import GatewayError
 from routing.engine.format import Asked, Format, Route
 from routing.engine.losses import listed
@@ -44,6 +45,7 @@ class Call:
     #: The request in canonical form, once a candidate needed it.
     conversation: ChatRequest | None = None
     session_id: str = ""
+    decision: Decision = field(default_factory=Decision)
     #: Tries and channels passed over, in order; `tries` counts the former.
     attempts: list[AttemptRecord] = field(default_factory=list)
     tries: int = 0

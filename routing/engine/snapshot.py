@@ -12,6 +12,7 @@ import msgspec
 
 from channels_app.engine.operations import is_conversation
 from channels_app.engine.provider import Provider, Timeouts
+from tenants.engine.limits import LimitSpec, QuotaSpec
 
 
 class CredentialSpec(msgspec.Struct, frozen=True):
@@ -51,11 +52,30 @@ class ChannelSpec(msgspec.Struct, frozen=True, kw_only=True):
     transformers: tuple[str | dict[str, Any], ...] = ()
 
 
+class RuleSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A routing rule: when `condition` holds, `targets` are tried in their order."""
+
+    slug: str
+    type: str = "custom"
+    #: Condition name → what it asks for; all of them must hold.
+    condition: dict[str, Any] = {}
+    #: Each says one or more of `channel`, `provider`, `tag`, `model`.
+    targets: tuple[dict[str, str], ...] = ()
+    priority: int = 0
+    is_enabled: bool = True
+
+
 class PolicySpec(msgspec.Struct, frozen=True, kw_only=True):
     """How a tenant's requests are tried."""
 
     strategy: str = "priority"
     attempts: int = 3
+    #: All tries of one request together take no longer than this.
+    retry_total_s: float = 120.0
+    is_session_enabled: bool = True
+    is_session_sticky: bool = True
+    session_ttl_s: int = 18_000
+    session_cleanup_interval_s: int = 300
     breaker_failures: int = 5
     breaker_open_s: float = 60.0
     has_cooldown: bool = True
@@ -75,6 +95,13 @@ class TenantDocument(msgspec.Struct, frozen=True, kw_only=True):
     aliases: dict[str, str] = {}
     fallbacks: dict[str, tuple[str, ...]] = {}
     policy: PolicySpec = PolicySpec()
+    timezone: str = "UTC"
+    tags: dict[str, str] = {}
+    #: Those of the tenant, its channels and models; a key's own lie with its principal.
+    limits: tuple[LimitSpec, ...] = ()
+    quotas: tuple[QuotaSpec, ...] = ()
+    #: By falling priority.
+    rules: tuple[RuleSpec, ...] = ()
 
 
 _encoder = msgspec.json.Encoder()

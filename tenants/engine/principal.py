@@ -6,6 +6,8 @@ from fnmatch import fnmatchcase
 
 import msgspec
 
+from tenants.engine.limits import LimitSpec, QuotaSpec
+
 
 class Principal(msgspec.Struct, frozen=True, kw_only=True):
     """One gateway key as the data plane knows it; the digest is the look-up key and is not repeated here.
@@ -21,6 +23,9 @@ class Principal(msgspec.Struct, frozen=True, kw_only=True):
     models: tuple[str, ...] = ("*",)
     channels: tuple[str, ...] = ("*",)
     tags: dict[str, str] = {}
+    #: The key's own; those of its tenant lie in the snapshot.
+    limits: tuple[LimitSpec, ...] = ()
+    quotas: tuple[QuotaSpec, ...] = ()
 
     def may_use_model(self, name: str) -> bool:
         """Whether the key's allow-list of globs admits this model name."""
