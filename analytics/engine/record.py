@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
@@ -58,6 +58,8 @@ class RequestRecord(msgspec.Struct, frozen=True, kw_only=True):
     channel_slug: str = ""
     provider: str = ""
     attempts: tuple[AttemptRecord, ...] = ()
+    #: Why it went where it went: a `Decision` of the routing engine, or any plain value; None when nothing was decided.
+    decision: Any = None
     is_stream: bool = False
     status: int = 0
     outcome: Outcome = "answered"

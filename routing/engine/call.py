@@ -102,6 +102,7 @@ class Call:
             channel_slug=served.channel.spec.slug if served else "",
             provider=served.channel.spec.provider if served else "",
             attempts=tuple(self.attempts),
+            decision=self.decision if self.decision.asked_model else None,
             is_stream=asked.is_stream if asked else False,
             status=self.status,
             outcome=self.outcome,
