@@ -19,10 +19,13 @@ TEXT_COLUMNS: Final = (
     *("channel_id", "channel_slug", "provider", "outcome", "error_code", "error_message"),
     *("client_address", "user_agent", "warnings"),
 )
+TOKEN_COLUMNS: Final = (
+    *("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens", "reasoning_tokens"),
+)
 #: The columns of a line, in its order; `recorded_at` is left to the database.
 COLUMNS: Final = (
     *("started_at", "finished_at", "request_bytes", "response_bytes"),
-    *("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens", "reasoning_tokens"),
+    *TOKEN_COLUMNS,
     *("queue_ms", "connect_ms", "total_ms", "first_token_ms", "status", "is_stream"),
     *TEXT_COLUMNS,
     "attempts",
@@ -56,7 +59,9 @@ _TIME_MAX_US: Final = 253_402_300_799_999_999
 UNWRITABLE: Final = (ValueError, TypeError, ArithmeticError, AttributeError, OSError)
 
 _texts: Callable[[RequestRecord], tuple[str, ...]] = operator.attrgetter(*TEXT_COLUMNS)
-_tokens: Callable[[Usage], tuple[int, ...]] = operator.attrgetter(*Usage.__struct_fields__)
+_tokens: Callable[[Usage], tuple[int, ...]] = operator.attrgetter(*TOKEN_COLUMNS)
+#: The counts of a usage: all of it but a flag.
+COUNTS: Final = tuple(name for name in Usage.__struct_fields__ if name != "is_estimated")
 _encode_json = msgspec.json.Encoder().encode
 
 
@@ -142,7 +147,8 @@ def cleaned(record: RequestRecord) -> RequestRecord:
     changes["is_stream"] = bool(record.is_stream)
     changes["status"] = _integer(record.status, _INT2_MAX)
     changes["usage"] = usage and Usage(
-        **{name: _integer(getattr(usage, name), _INT4_MAX) for name in Usage.__struct_fields__}
+        **{name: _integer(getattr(usage, name), _INT4_MAX) for name in COUNTS},
+        is_estimated=bool(usage.is_estimated),
     )
     changes["decision"] = _sound(record.decision)
     changes["attempts"] = tuple(_attempt(attempt) for attempt in record.attempts[:ATTEMPTS_LIMIT])
