@@ -107,6 +107,23 @@ class UsageQuarter(models.Model):
         return f"{self.bucket_at:%Y-%m-%d %H:%M} {self.model}: {self.requests}"
 
 
+class PriceBook(models.Model):
+    """Public prices, resolved once (analytics.public_prices) and read by every gateway; the same for all tenants."""
+
+    version = models.CharField(primary_key=True, max_length=100)
+    #: Which package, resolved how; tells without resolving whether there may be anything new.
+    source = models.CharField(max_length=100)
+    #: What analytics.engine.price_book reads.
+    body = models.BinaryField()
+    in_force_since = models.DateTimeField(db_index=True)
+
+    class Meta:
+        ordering: ClassVar[list[str]] = ["-in_force_since"]
+
+    def __str__(self) -> str:
+        return self.version
+
+
 class RollUpMark(models.Model):
     """Up to where the request log has been rolled up, in the database's time of recording."""
 
