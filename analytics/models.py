@@ -6,6 +6,8 @@ from typing import ClassVar
 
 from django.db import models
 
+from tenants.engine.money import usd_text
+
 
 class RequestRecord(models.Model):
     """One gateway request. Rows are written by `analytics/engine/sink.py` alone; the table is in `record_table.py`.
@@ -71,6 +73,11 @@ class RequestRecord(models.Model):
 
     def __str__(self) -> str:
         return self.id
+
+    @property
+    def cost_usd(self) -> str | None:
+        """The cost as a decimal string, exact."""
+        return None if self.cost_nano_usd is None else usd_text(self.cost_nano_usd)
 
 
 class UsageQuarter(models.Model):
