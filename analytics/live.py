@@ -168,6 +168,7 @@ def live_row(record: RequestRecord) -> LiveRow:
         input_tokens=record.input_tokens,
         output_tokens=record.output_tokens,
         cache_read_tokens=record.cache_read_tokens,
+        cost_usd=record.cost_usd,
         first_token_ms=record.first_token_ms,
         total_ms=record.total_ms,
     )

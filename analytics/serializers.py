@@ -8,7 +8,12 @@ from analytics.models import RequestRecord
 
 
 class RequestSerializer(serializers.ModelSerializer[RequestRecord]):
-    """One gateway request. Tokens are null when the answer did not say how many."""
+    """One gateway request. Tokens are null when the answer did not say how many, the cost when nobody knows it."""
+
+    cost_usd = serializers.CharField(read_only=True, allow_null=True, help_text="A decimal string, exact.")
+    usage_details = serializers.DictField(
+        read_only=True, help_text="Kinds of tokens that few requests have; `is_estimated` where nobody counted."
+    )
 
     class Meta:
         model = RequestRecord
@@ -18,6 +23,7 @@ class RequestSerializer(serializers.ModelSerializer[RequestRecord]):
             *("channel_id", "channel_slug", "provider", "key_id", "key_slug", "session_id", "client_request_id"),
             *("operation", "client_format", "upstream_format", "warnings", "is_stream", "attempts", "decision"),
             *("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens", "reasoning_tokens"),
+            *("usage_details", "cost_usd", "price_version"),
             *("queue_ms", "connect_ms", "first_token_ms", "total_ms", "request_bytes", "response_bytes"),
             *("client_address", "user_agent"),
         )

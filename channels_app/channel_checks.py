@@ -7,7 +7,7 @@ import json
 import math
 import re
 from collections.abc import Callable, Iterable, Mapping
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from difflib import get_close_matches
 from typing import Any, NoReturn
 from urllib.parse import parse_qsl, urlencode, urlsplit
@@ -16,6 +16,7 @@ from django.core.exceptions import ValidationError
 
 from channels_app.engine.provider import Provider
 from channels_app.engine.providers import PROVIDERS
+from channels_app.engine.rates import read_overrides
 
 MAX_MODELS = 2000
 MAX_NAME_CHARS = 200
@@ -23,7 +24,6 @@ MAX_TAGS = 50
 MAX_TIMEOUT_S = 86_400.0
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _VERSIONED_ROOT = re.compile(r"(?:/[\w.-]+?)*?/v\d\w*")
-_PRICE_NAME = re.compile(r"[a-z][a-z_]*_usd_per_[a-z]+")
 
 
 def clean_channel(fields: Mapping[str, Any]) -> dict[str, Any]:
@@ -45,6 +45,7 @@ def clean_channel(fields: Mapping[str, Any]) -> dict[str, Any]:
             wrong[name] = error.error_list
     if wrong:
         raise ValidationError(wrong)
+    _check_price_names(clean)
     return clean
 
 
@@ -165,29 +166,40 @@ def clean_tags(tags: Any, _: Provider) -> list[str]:
     return list(dict.fromkeys(tag.strip() for tag in tags))
 
 
-def clean_prices(prices: Any, _: Provider) -> dict[str, dict[str, str]]:
-    """Return {model: {"input_usd_per_mtok": "1.25", …}} with amounts as decimal strings."""
-    if not isinstance(prices, dict) or not all(isinstance(price, dict) for price in prices.values()):
-        raise ValidationError('Prices look like {"model": {"input_usd_per_mtok": "1.25"}}.', code="invalid")
+def clean_prices(prices: Any, _: Provider) -> dict[str, Any]:
+    """Return {model or glob: entry or list of dated entries} with every amount as a decimal string."""
+    if not isinstance(prices, dict):
+        raise ValidationError(
+            'Prices look like {"model": {"input_usd_per_mtok": "1.25", "output_usd_per_mtok": "10"}}.', code="invalid"
+        )
     if not all(_is_name(model) for model in prices):
         raise ValidationError("A price stands under the name of a model.", code="invalid")
+    try:
+        read_overrides(prices)
+    except ValueError as error:
+        _refuse(f"{str(error)[:1].upper()}{str(error)[1:]}.")
     return {
-        model: {name: _amount(model, name, amount) for name, amount in price.items()} for model, price in prices.items()
+        model: [_written(entry) for entry in given] if isinstance(given, list) else _written(given)
+        for model, given in prices.items()
     }
 
 
-def _amount(model: str, name: str, amount: Any) -> str:
-    if not _PRICE_NAME.fullmatch(name):
-        _refuse(f"{name!r} of {model!r} is no price; write for example input_usd_per_mtok.")
-    if isinstance(amount, bool | float) or not isinstance(amount, str | int):
-        _refuse(f'Write {name} of {model!r} as a string, for example "1.25".')
-    try:
-        value = Decimal(amount)
-    except InvalidOperation:
-        value = Decimal(-1)
-    if not value.is_finite() or value < 0:
-        _refuse(f"{name} of {model!r} is {amount!r}, which is no amount of USD.")
-    return format(value, "f")
+def _written(entry: Mapping[str, Any]) -> dict[str, str]:
+    return {name: value if name == "from" else format(Decimal(value), "f") for name, value in entry.items()}
+
+
+def _check_price_names(clean: Mapping[str, Any]) -> None:
+    """Refuse a price under a public name, where it would count for nothing.
+
+    Raises:
+        ValidationError: prices go by what the upstream calls the model.
+    """
+    renamed = {entry["name"]: entry["upstream"] for entry in clean["served_models"] if isinstance(entry, dict)}
+    upstreams = {entry if isinstance(entry, str) else entry["upstream"] for entry in clean["served_models"]}
+    for model in clean["prices"]:
+        if model in renamed and model not in upstreams:
+            message = f"Prices go by the upstream's name: write {renamed[model]!r} for {model!r}."
+            raise ValidationError({"prices": [ValidationError(message, code="invalid")]})
 
 
 def clean_transformers(given: Any, _: Provider | None = None) -> list[str | dict[str, Any]]:

@@ -32,7 +32,11 @@ class ModelField(serializers.JSONField):
 
 @extend_schema_field({"type": "object", "additionalProperties": {"type": "object"}})
 class PricesField(serializers.JSONField):
-    """Prices by model; amounts are decimal strings."""
+    """Prices by the upstream's name of a model or a glob, over the public ones; amounts are decimal strings.
+
+    `input_usd_per_mtok` and `output_usd_per_mtok`, and any of cache_read, cache_write, cache_write_1h, reasoning,
+    input_audio, output_audio, input_image, output_image; `request_usd`, `web_search_usd`; `multiplier`; `from`, a date.
+    """
 
 
 @extend_schema_field({"type": "array", "items": {"oneOf": [{"type": "string"}, {"type": "object"}]}})

@@ -17,6 +17,7 @@ from valkey.exceptions import ValkeyError
 
 from analytics.engine.copy_text import UNWRITABLE
 from analytics.engine.record import Outcome, RequestRecord
+from tenants.engine.money import usd_text
 
 log = logging.getLogger("routex.live")
 
@@ -50,6 +51,8 @@ class LiveRow(msgspec.Struct, frozen=True, kw_only=True):
     input_tokens: int | None
     output_tokens: int | None
     cache_read_tokens: int | None
+    #: A decimal string, exact; None when the cost is not known.
+    cost_usd: str | None
     first_token_ms: float | None
     total_ms: float
 
@@ -109,6 +112,7 @@ def live_row(record: RequestRecord) -> LiveRow:
         input_tokens=usage.input_tokens if usage else None,
         output_tokens=usage.output_tokens if usage else None,
         cache_read_tokens=usage.cache_read_tokens if usage else None,
+        cost_usd=None if record.cost_nano_usd is None else usd_text(record.cost_nano_usd),
         first_token_ms=record.first_token_ms,
         total_ms=record.total_ms,
     )

@@ -96,7 +96,7 @@ def _read_entry(model: str, entry: Any) -> PriceOverride:
         )
     for name in entry:
         if name not in _KNOWN:
-            raise ValueError(f"{name!r} of {model!r} is no price; known are: {', '.join(_KNOWN)}")
+            raise ValueError(f"the price of {model!r}: {name!r} is not known; known are: {', '.join(_KNOWN)}")
     rates = {kind: _amount(model, name, entry[name]) for name, kind in TOKEN_FIELDS.items() if name in entry}
     pieces = {field: _amount(model, name, entry[name]) for name, field in PIECE_FIELDS.items() if name in entry}
     if (rates or pieces) and not {"input", "output"} <= rates.keys():
@@ -117,24 +117,26 @@ def _read_entry(model: str, entry: Any) -> PriceOverride:
 
 def _amount(model: str, name: str, amount: Any) -> int:
     if not _is_exact(amount):
-        raise ValueError(f'{name} of {model!r}: write the amount as a string, for example "1.25"')
+        raise ValueError(f'the price of {model!r}: write {name} as a string, for example "1.25"')
     try:
         return nano_usd(amount)
     except ValueError as error:
-        raise ValueError(f"{name} of {model!r}: {str(error).rstrip('.')}") from None
+        raise ValueError(f"the price of {model!r}: {name}: {str(error).rstrip('.')}") from None
 
 
 def _millionths(model: str, multiplier: Any) -> int:
     if not _is_exact(multiplier):
-        raise ValueError(f'multiplier of {model!r}: write it as a string, for example "1.5"')
+        raise ValueError(f'the price of {model!r}: write multiplier as a string, for example "1.5"')
     try:
         millionths = Decimal(multiplier) * MILLION
     except InvalidOperation:
-        raise ValueError(f'multiplier of {model!r}: {multiplier!r} is no factor; write for example "1.5"') from None
+        raise ValueError(
+            f'the price of {model!r}: multiplier {multiplier!r} is no factor; write for example "1.5"'
+        ) from None
     if not millionths.is_finite() or not 0 <= millionths <= MAX_MULTIPLIER * MILLION:
-        raise ValueError(f"multiplier of {model!r}: {multiplier!r} is not between 0 and {MAX_MULTIPLIER}")
+        raise ValueError(f"the price of {model!r}: multiplier {multiplier!r} is not between 0 and {MAX_MULTIPLIER}")
     if millionths != millionths.to_integral_value():
-        raise ValueError(f"multiplier of {model!r}: {multiplier!r} is finer than six decimal places")
+        raise ValueError(f"the price of {model!r}: multiplier {multiplier!r} is finer than six decimal places")
     return int(millionths)
 
 
@@ -143,12 +145,12 @@ def _moment_s(model: str, moment: Any) -> int:
         when = datetime.fromisoformat(moment)
     except (TypeError, ValueError):
         raise ValueError(
-            f'from of {model!r}: {moment!r} is no date; write "2026-01-31", which begins at 00:00 UTC, '
+            f'the price of {model!r}: from {moment!r} is no date; write "2026-01-31", which begins at 00:00 UTC, '
             'or a time with its zone, "2026-01-31T09:00:00+08:00"'
         ) from None
     if when.tzinfo is None:
         if not _DAY.fullmatch(moment):
-            raise ValueError(f"from of {model!r}: {moment!r} does not name its time zone; add Z or +08:00")
+            raise ValueError(f"the price of {model!r}: from {moment!r} does not name its time zone; add Z or +08:00")
         when = when.replace(tzinfo=UTC)
     return max(0, int(when.timestamp()))
 

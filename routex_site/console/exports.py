@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import datetime as dt
 import io
+import re
 from collections.abc import Callable, Sequence
 
 import msgspec
@@ -29,7 +30,7 @@ def as_csv(rows: Sequence[LiveRow]) -> bytes:
     """Return CSV (RFC 4180) with a head line; times in ISO 8601, UTC."""
     text = io.StringIO()
     table = csv.writer(text)
-    table.writerow(name.replace("_us", "_at") for name in LiveRow.__struct_fields__)
+    table.writerow(re.sub("_us$", "_at", name) for name in LiveRow.__struct_fields__)
     for row in rows:
         table.writerow(_cell(name, getattr(row, name)) for name in LiveRow.__struct_fields__)
     return text.getvalue().encode()

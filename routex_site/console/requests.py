@@ -21,7 +21,7 @@ from channels_app.models import Channel
 from channels_app.selectors import models_served
 from routex_site.console.decisions import decision_view
 from routex_site.console.exports import EXPORTS
-from routex_site.console.rows import OUTCOMES, duration_text, moment_text, row_view, tone_of, zone_of
+from routex_site.console.rows import OUTCOMES, count_text, duration_text, moment_text, row_view, tone_of, zone_of
 from tenants.middleware import TenantRequest
 from tenants.models import GatewayKey
 
@@ -134,6 +134,7 @@ def request_detail(request: TenantRequest, request_id: str) -> HttpResponse:
         "attempts": _attempts(record),
         "decision": decision_view(record.decision),
         "spans": _spans(record),
+        "usage_details": _usage_details(record),
     }
     return render(request, "console/request.html", context)
 
@@ -183,6 +184,15 @@ def _attempts(record: RequestRecord) -> list[dict[str, Any]]:
             "tone": "ok" if attempt.reason == "ok" else tone_of("", attempt.status or 500),
         }
         for attempt in msgspec.convert(record.attempts, list[AttemptRecord])
+    ]
+
+
+def _usage_details(record: RequestRecord) -> list[tuple[str, str]]:
+    """Return the kinds of tokens that few requests have, in words."""
+    return [
+        (name.replace("_", " ").capitalize(), count_text(count))
+        for name, count in record.usage_details.items()
+        if name != "is_estimated"
     ]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import math
 from dataclasses import dataclass
+from decimal import ROUND_HALF_UP, Decimal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from analytics.engine.live_feed import LiveRow
@@ -48,6 +49,18 @@ def count_text(count: int | None) -> str:
     return "" if count is None else f"{count:,}"
 
 
+def money_text(usd: str | None) -> str:
+    """Return an amount to the cent, or with three digits where it is less than a dollar; nothing when unknown."""
+    if usd is None:
+        return ""
+    amount = Decimal(usd)
+    if amount >= 1:
+        return f"${amount.quantize(Decimal('0.01'), ROUND_HALF_UP):,}"
+    digits = min(max(2 - amount.adjusted(), 2), 9)
+    text = f"{amount.quantize(Decimal(1).scaleb(-digits), ROUND_HALF_UP):f}".rstrip("0")
+    return f"${text.ljust(len('0.00'), '0')}"
+
+
 def zone_of(name: str) -> dt.tzinfo:
     """Return the tenant's time zone, or UTC when this machine does not know it."""
     try:
@@ -81,6 +94,8 @@ class RowView:
     key: str
     input: str
     output: str
+    cost: str
+    cost_usd: str
     first_token: str
     total: str
 
@@ -105,6 +120,8 @@ def row_view(row: LiveRow, zone: dt.tzinfo) -> RowView:
         key=row.key_slug or row.key_id,
         input=count_text(row.input_tokens),
         output=count_text(row.output_tokens),
+        cost=money_text(row.cost_usd),
+        cost_usd=row.cost_usd or "",
         first_token=duration_text(row.first_token_ms),
         total=duration_text(row.total_ms),
     )

@@ -66,6 +66,12 @@ class _Details(msgspec.Struct):
     cache_write_tokens: int | None = None
     cache_creation_tokens: int | None = None
     reasoning_tokens: int | None = None
+    audio_tokens: int | None = None
+    image_tokens: int | None = None
+
+
+class _ServerTools(msgspec.Struct):
+    web_search_requests: int | None = None
 
 
 class _Usage(msgspec.Struct):
@@ -79,6 +85,11 @@ class _Usage(msgspec.Struct):
     input_tokens_details: _Details | None = None
     completion_tokens_details: _Details | None = None
     output_tokens_details: _Details | None = None
+    #: As transcriptions spell it.
+    input_token_details: _Details | None = None
+    #: Searches as OpenRouter and Perplexity count them.
+    server_tool_use: _ServerTools | None = None
+    num_search_queries: int | None = None
     #: Cached tokens as DeepSeek, Moonshot and the hosts of Claude call them.
     prompt_cache_hit_tokens: int | None = None
     cached_tokens: int | None = None
@@ -129,7 +140,7 @@ def usage_of(members: Any, input_includes_cache: bool = True) -> Usage | None:
 def _told(usage: _Usage, input_includes_cache: bool) -> Usage | None:
     if usage == _NO_USAGE:
         return None
-    in_details = usage.prompt_tokens_details or usage.input_tokens_details or _NO_DETAILS
+    in_details = usage.prompt_tokens_details or usage.input_tokens_details or usage.input_token_details or _NO_DETAILS
     out_details = usage.completion_tokens_details or usage.output_tokens_details or _NO_DETAILS
     cache_read = _count(
         in_details.cached_tokens
@@ -154,6 +165,13 @@ def _told(usage: _Usage, input_includes_cache: bool) -> Usage | None:
         cache_read_tokens=cache_read,
         cache_write_tokens=cache_write,
         reasoning_tokens=_count(out_details.reasoning_tokens or usage.reasoning_tokens),
+        input_audio_tokens=_count(in_details.audio_tokens),
+        output_audio_tokens=_count(out_details.audio_tokens),
+        input_image_tokens=_count(in_details.image_tokens),
+        output_image_tokens=_count(out_details.image_tokens),
+        web_searches=_count(
+            usage.server_tool_use.web_search_requests if usage.server_tool_use else usage.num_search_queries
+        ),
     )
 
 
@@ -162,7 +180,7 @@ def _count(tokens: int | None) -> int:
 
 
 def _readable(name: str, value: Any) -> Any:
-    if not name.endswith("_details"):
+    if not (name.endswith("_details") or name == "server_tool_use"):
         return value if _is_count(value) else None
     return {key: count for key, count in value.items() if _is_count(count)} if isinstance(value, dict) else None
 

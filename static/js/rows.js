@@ -18,6 +18,22 @@ export function countText(count) {
   return count === null || count === undefined ? "" : count.toLocaleString("en-US");
 }
 
+// Exact amounts come as decimal strings; shown to the cent, or with three digits where they are less than a dollar.
+export function moneyText(usd) {
+  if (usd === null || usd === undefined) return "";
+  const [whole, places = ""] = usd.split(".");
+  const nano = Number(places.padEnd(9, "0"));
+  if (whole !== "0") {
+    const cents = Number(whole) * 100 + Math.floor(nano / 1e7 + 0.5);
+    return `$${Math.floor(cents / 100).toLocaleString("en-US")}.${pad(cents % 100)}`;
+  }
+  const digits = nano ? Math.min(Math.max(12 - String(nano).length, 2), 9) : 2;
+  const unit = 10 ** (9 - digits);
+  const rounded = Math.floor(nano / unit + 0.5) * unit;
+  if (rounded >= 1e9) return "$1.00";
+  return `$0.${String(rounded).padStart(9, "0").replace(/0+$/, "").padEnd(2, "0")}`;
+}
+
 export function toneOf(outcome, status) {
   if (outcome === "gone") return "muted";
   if (outcome === "failed" || outcome === "cut" || status >= 500) return "bad";
@@ -81,6 +97,8 @@ export class RowWriter {
     put("key", row.key_slug || row.key_id);
     put("input", countText(row.input_tokens));
     put("output", countText(row.output_tokens));
+    put("cost", moneyText(row.cost_usd));
+    cell("cost").value = row.cost_usd ?? "";
     put("first", durationText(row.first_token_ms));
     put("total", durationText(row.total_ms));
     return tr;

@@ -17,9 +17,9 @@ def request_write(**given: object) -> str:
     row: dict[str, object] = {}
     for field in RequestRecord._meta.fields:
         kind = field.get_internal_type()
-        empty = {"TextField": "", "BooleanField": False, "DateTimeField": dt.datetime.now(dt.UTC), "JSONField": "[]"}
+        empty = {"TextField": "", "BooleanField": False, "DateTimeField": dt.datetime.now(dt.UTC), "JSONField": "{}"}
         row[field.name] = None if field.null else empty.get(kind, 0)
-    row |= {"id": new_id("req"), "status": 200, "outcome": "answered"} | given
+    row |= {"id": new_id("req"), "attempts": "[]", "status": 200, "outcome": "answered"} | given
     for name in ("attempts", "decision"):
         if not isinstance(row[name], str):
             row[name] = json.dumps(row[name])

@@ -76,3 +76,15 @@ def test_one_request_is_told_with_its_attempts(acme):
 def test_nobody_writes_requests_by_hand(acme):
     assert acme.post("/api/requests", {}).status == 405
     assert acme.delete("/api/requests/req_x").status == 405
+
+
+def test_a_cost_is_an_exact_decimal_string_and_null_when_nobody_knows_it(cast, acme):
+    with tenant_scope(cast.acme.id):
+        request_write(
+            tenant_id=cast.acme.id, key_slug="priced", cost_nano_usd=10_935_000, price_version="book-7",
+            usage_details='{"web_searches": 2}',
+        )  # fmt: skip
+    [row] = acme.get("/api/requests?key=priced").body["data"]
+    assert (row["cost_usd"], row["price_version"], row["usage_details"]) == ("0.010935", "book-7", {"web_searches": 2})
+    [row] = acme.get("/api/requests?key=k0").body["data"]
+    assert (row["cost_usd"], row["price_version"]) == (None, "")

@@ -120,10 +120,64 @@ def test_prices_are_kept_as_exact_decimal_strings():
     assert checks.clean_prices(given, ANY) == {"m": {"input_usd_per_mtok": "1.250", "output_usd_per_mtok": "10"}}
 
 
-@pytest.mark.parametrize("amount", [1.25, "-1", "NaN", "1,5", "", None, True])
-def test_a_price_that_is_no_exact_amount_is_refused(amount):
-    with pytest.raises(ValidationError):
-        checks.clean_prices({"m": {"input_usd_per_mtok": amount}}, ANY)
+@pytest.mark.parametrize("amount", [1.25, "-1", "NaN", "1,5", "", None, True, "1.0000000001", "1e30"])
+@pytest.mark.parametrize("name", ["input_usd_per_mtok", "web_search_usd", "multiplier"])
+def test_a_price_that_is_no_exact_amount_is_refused(name, amount):
+    usual = {"input_usd_per_mtok": "1", "output_usd_per_mtok": "2"}
+    with pytest.raises(ValidationError, match=name):
+        checks.clean_prices({"m": usual | {name: amount}}, ANY)
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"m": {}}, "The price of 'm' looks like"),
+        ({"m": "1.25"}, "The price of 'm' looks like"),
+        ({"m": []}, "The price of 'm' is an empty list"),
+        ({"": {"multiplier": "2"}}, "A price stands under the name of a model"),
+        (
+            {"m": {"input_usd_per_token": "1"}},
+            "'input_usd_per_token' is not known; known are: input_usd_per_mtok",
+        ),
+        ({"m": {"input_usd_per_mtok": "1"}}, "needs both input_usd_per_mtok and output_usd_per_mtok"),
+        ({"m": {"request_usd": "1"}}, "needs both input_usd_per_mtok and output_usd_per_mtok"),
+        ({"m": {"from": "2026-01-01"}}, "has a date and no price"),
+        ({"m": {"multiplier": "150%"}}, "'150%' is no factor"),
+        ({"m": {"multiplier": "1001"}}, "is not between 0 and 1000"),
+        ({"m": {"multiplier": "1", "from": "soon"}}, "'soon' is no date"),
+        ({"m": {"multiplier": "1", "from": "2026-01-01T09:00"}}, "does not name its time zone"),
+        ({"m": [{"multiplier": "1"}, {"multiplier": "2"}]}, "begin at the same time"),
+        ([], "Prices look like"),
+    ],
+)
+def test_prices_that_mean_nothing_are_refused_in_words(given, said):
+    with pytest.raises(ValidationError) as caught:
+        checks.clean_prices(given, ANY)
+    assert said in caught.value.messages[0] and caught.value.messages[0].endswith(".")
+
+
+def test_prices_may_be_dated_multiplied_and_meant_for_many_models():
+    given = {
+        "gpt-*": {"multiplier": "1.5"},
+        "m": [
+            {"input_usd_per_mtok": "1", "output_usd_per_mtok": "2", "cache_write_1h_usd_per_mtok": "3"},
+            {"multiplier": 2, "from": "2026-06-01T00:00:00+08:00"},
+        ],
+    }
+    clean = checks.clean_prices(given, ANY)
+    assert clean["gpt-*"] == {"multiplier": "1.5"}
+    assert clean["m"][1] == {"multiplier": "2", "from": "2026-06-01T00:00:00+08:00"}
+
+
+def test_a_price_under_a_public_name_is_sent_to_the_upstreams():
+    channel = {**dict.fromkeys(checks.FIELDS, ""), "provider": "openai", "tags": [], "transformers": []}
+    channel |= {name: 5.0 for name in checks.FIELDS if name.endswith("_s")}
+    channel |= {
+        "served_models": [{"name": "fast", "upstream": "gpt-5.6-luna"}],
+        "prices": {"fast": {"multiplier": "2"}},
+    }
+    with pytest.raises(ValidationError, match=r"write 'gpt-5\.6-luna' for 'fast'"):
+        checks.clean_channel(channel)
 
 
 @pytest.mark.parametrize("seconds", [0, -1, float("inf"), float("nan"), 1e9, "5"])

@@ -14,7 +14,7 @@ from django.test.utils import CaptureQueriesContext
 
 from analytics.engine.record import AttemptRecord, Usage
 from channels_app.services import channel_create
-from routex_site.console.rows import duration_text, tone_of
+from routex_site.console.rows import duration_text, money_text, tone_of
 from tenants.context import tenant_scope
 from tenants.models import ConfigState
 from tests.console.conftest import make_record
@@ -130,6 +130,40 @@ def test_the_page_of_a_request_shows_all_its_attempts(cast, alice, stored):
     assert page.count('data-testid="attempt"') == 3
     for text in ("529 overloaded", "No first byte within 60 s.", "third", "OpenAI/Python", "Why it failed", record.id):
         assert text in page
+
+
+def test_a_cost_is_shown_short_and_exact_and_an_unknown_one_never_as_nothing(cast, alice, stored):
+    usage = Usage(input_tokens=1300, output_tokens=500, cache_write_1h_tokens=1200, is_estimated=True)
+    priced = make_record(cast.acme.id, 2, usage=usage, cost_nano_usd=10_935_000, price_version="book-7")
+    unpriced = make_record(cast.acme.id, 1, usage=usage)
+    stored(priced, unpriced)
+    page = alice.get(LIST).content.decode()
+    assert '<data data-cell="cost" value="0.010935">$0.0109</data>' in page
+    assert '<data data-cell="cost" value="">–</data>' in page
+    table = list(csv.DictReader(io.StringIO(alice.get(f"{LIST}?format=csv").content.decode())))
+    assert [row["cost_usd"] for row in table] == ["0.010935", ""]
+    detail = alice.get(f"{LIST}{priced.id}/").content.decode()
+    for text in ("0.010935", "book-7", "Cache write 1h tokens", "1,200", "an estimate"):
+        assert text in detail
+    assert "unknown: there is no price for gpt-5.6-mini" in alice.get(f"{LIST}{unpriced.id}/").content.decode()
+
+
+@pytest.mark.parametrize(
+    ("usd", "shown"),
+    [
+        (None, ""),
+        ("0.00", "$0.00"),
+        ("0.000000001", "$0.000000001"),
+        ("0.0000123456", "$0.0000123"),
+        ("0.010935", "$0.0109"),
+        ("0.10", "$0.10"),
+        ("0.9999", "$1.00"),
+        ("1.005", "$1.01"),
+        ("1234567.891", "$1,234,567.89"),
+    ],
+)
+def test_money_is_shown_to_the_cent_or_with_three_digits(usd, shown):
+    assert money_text(usd) == shown
 
 
 def test_requests_of_another_tenant_are_not_there(cast, alice, at_console, stored):

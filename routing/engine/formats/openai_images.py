@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
+from analytics.engine.record import Usage
 from routing.engine.body import read_flag, read_members, read_model, refuse_other_kinds
 from routing.engine.errors import GatewayError
 from routing.engine.format import Answer, Asked, Route, StreamReader
@@ -52,11 +54,19 @@ class OpenAIImages(OpenAIShaped):
         answer = answer_of(images)
         if not images.data:
             raise ValueError("the answer has no data")
+        answer.usage = _pictured(answer.usage)
         return answer
 
     def stream_reader(self, operation: str, asked: Asked) -> StreamReader:
         """Return a reader of `image_generation.…` events."""
         return ImagesReader(asked)
+
+
+def _pictured(usage: Usage | None) -> Usage | None:
+    """Return a usage whose output is pictures where it does not say what else it is."""
+    if usage is None or usage.output_image_tokens:
+        return usage
+    return replace(usage, output_image_tokens=usage.output_tokens)
 
 
 @dataclass(slots=True)
@@ -74,7 +84,7 @@ class ImagesReader(StreamReader):
         self.has_content = True
         if event.type == "image_generation.completed":
             self.is_complete = True
-            self.usage = read_usage(event.usage) or self.usage
+            self.usage = _pictured(read_usage(event.usage)) or self.usage
 
     def error_event(self, error: GatewayError, request_id: str) -> bytes:
         """Return `event: error`, on which the SDKs raise."""

@@ -53,6 +53,25 @@ class _OutputDetails(msgspec.Struct):
     thinking_tokens: int | None = None
 
 
+class _CacheCreation(msgspec.Struct):
+    ephemeral_5m_input_tokens: int | None = None
+    ephemeral_1h_input_tokens: int | None = None
+
+    @property
+    def total(self) -> int:
+        """Writes of all lifetimes."""
+        return max(self.ephemeral_5m_input_tokens or 0, 0) + self.written_1h
+
+    @property
+    def written_1h(self) -> int:
+        """Writes that are kept for an hour."""
+        return max(self.ephemeral_1h_input_tokens or 0, 0)
+
+
+class _ServerTools(msgspec.Struct):
+    web_search_requests: int | None = None
+
+
 class UsageCounts(msgspec.Struct):
     """Token counts as Anthropic reports them: cached input is counted beside `input_tokens`, not in it."""
 
@@ -61,6 +80,8 @@ class UsageCounts(msgspec.Struct):
     cache_read_input_tokens: int | None = None
     cache_creation_input_tokens: int | None = None
     output_tokens_details: _OutputDetails | None = None
+    cache_creation: _CacheCreation | None = None
+    server_tool_use: _ServerTools | None = None
 
     def over(self, earlier: UsageCounts) -> UsageCounts:
         """Return these counts, with earlier ones where this report has none."""
@@ -73,13 +94,19 @@ class UsageCounts(msgspec.Struct):
 
     def total(self) -> Usage:
         """Return them in our terms: all input, all output."""
-        cache_read = self.cache_read_input_tokens or 0
-        cache_write = self.cache_creation_input_tokens or 0
+        cache_read = max(self.cache_read_input_tokens or 0, 0)
+        written = self.cache_creation
+        cache_write = self.cache_creation_input_tokens
+        if cache_write is None:
+            cache_write = written.total if written else 0
+        cache_write = max(cache_write, 0)
         return Usage(
-            input_tokens=(self.input_tokens or 0) + cache_read + cache_write,
-            output_tokens=self.output_tokens or 0,
+            input_tokens=max(self.input_tokens or 0, 0) + cache_read + cache_write,
+            output_tokens=max(self.output_tokens or 0, 0),
             cache_read_tokens=cache_read,
             cache_write_tokens=cache_write,
+            cache_write_1h_tokens=min(written.written_1h, cache_write) if written else 0,
+            web_searches=max((self.server_tool_use and self.server_tool_use.web_search_requests) or 0, 0),
             reasoning_tokens=(self.output_tokens_details and self.output_tokens_details.thinking_tokens) or 0,
         )
 
@@ -105,22 +132,23 @@ def counts_of(said: Any) -> UsageCounts | None:
     """
     if not isinstance(said, dict):
         return None
-    written = _count(said.get("cache_creation_input_tokens"))
-    lifetimes = said.get("cache_creation")
-    if written is None and isinstance(lifetimes, dict):
-        written = sum(_count(lifetimes.get(name)) or 0 for name in _LIFETIMES)
-    details = said.get("output_tokens_details")
-    thought = _count(details.get("thinking_tokens")) if isinstance(details, dict) else None
+    details, lifetimes, tools = (
+        inner if isinstance(inner := said.get(name), dict) else None
+        for name in ("output_tokens_details", "cache_creation", "server_tool_use")
+    )
+    thought = _count(details.get("thinking_tokens")) if details else None
     return UsageCounts(
         _count(said.get("input_tokens")),
         _count(said.get("output_tokens")),
         _count(said.get("cache_read_input_tokens")),
-        written,
+        _count(said.get("cache_creation_input_tokens")),
         None if thought is None else _OutputDetails(thought),
+        _CacheCreation(*(_count(lifetimes.get(name)) for name in _LIFETIMES)) if lifetimes else None,
+        _ServerTools(_count(tools.get("web_search_requests"))) if tools else None,
     )
 
 
-_LIFETIMES = ("ephemeral_5m_input_tokens", "ephemeral_1h_input_tokens")
+_LIFETIMES = _CacheCreation.__struct_fields__
 
 
 def _count(value: Any) -> int | None:

@@ -150,4 +150,14 @@ def usage_of(said: Any) -> Usage | None:
         output_tokens=count_of(counts.get("outputTokens")),
         cache_read_tokens=read,
         cache_write_tokens=write,
+        cache_write_1h_tokens=min(_written_1h(counts.get("cacheDetails")), write),
+    )
+
+
+def _written_1h(details: Any) -> int:
+    """Return the cache writes that are kept for an hour."""
+    return sum(
+        count_of(each.get("inputTokens"))
+        for each in (details if isinstance(details, list) else ())
+        if isinstance(each, dict) and each.get("ttl") == "1h"
     )

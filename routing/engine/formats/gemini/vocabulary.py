@@ -42,6 +42,15 @@ _HTTP = {
 }
 
 
+class _OfKind(msgspec.Struct, rename="camel"):
+    modality: Any = None
+    token_count: Any = None
+
+
+#: Token counts by what they stand for.
+_Kinds = list[_OfKind] | None
+
+
 class UsageCounts(msgspec.Struct, rename="camel"):
     """Token counts as Google reports them: thoughts are counted beside the candidates, not in them."""
 
@@ -50,31 +59,60 @@ class UsageCounts(msgspec.Struct, rename="camel"):
     candidates_token_count: int | None = None
     thoughts_token_count: int | None = None
     cached_content_token_count: int | None = None
+    total_token_count: int | None = None
+    prompt_tokens_details: _Kinds = None
+    tool_use_prompt_tokens_details: _Kinds = None
+    cache_tokens_details: _Kinds = None
+    candidates_tokens_details: _Kinds = None
 
-    def total(self) -> Usage:
+    def total(self, *, includes_cache: bool = True) -> Usage:
         """Return them in our terms: all input, all output."""
+        prompt = _count(self.prompt_token_count) + _count(self.tool_use_prompt_token_count)
+        cached, thoughts = _count(self.cached_content_token_count), _count(self.thoughts_token_count)
+        candidates = self.candidates_token_count
+        if candidates is None:
+            candidates = (self.total_token_count or 0) - prompt - thoughts
+        asked = (*(self.prompt_tokens_details or ()), *(self.tool_use_prompt_tokens_details or ()))
+        cache, answered = self.cache_tokens_details or (), self.candidates_tokens_details or ()
         return Usage(
-            input_tokens=(self.prompt_token_count or 0) + (self.tool_use_prompt_token_count or 0),
-            output_tokens=(self.candidates_token_count or 0) + (self.thoughts_token_count or 0),
-            cache_read_tokens=self.cached_content_token_count or 0,
-            reasoning_tokens=self.thoughts_token_count or 0,
+            input_tokens=max(prompt if includes_cache else prompt + cached, cached),
+            output_tokens=_count(candidates) + thoughts,
+            cache_read_tokens=cached,
+            reasoning_tokens=thoughts,
+            input_audio_tokens=max(_of_kind(asked, _AUDIO) - _of_kind(cache, _AUDIO), 0),
+            output_audio_tokens=_of_kind(answered, _AUDIO),
+            input_image_tokens=max(_of_kind(asked, _IMAGE) - _of_kind(cache, _IMAGE), 0),
+            output_image_tokens=_of_kind(answered, _IMAGE),
         )
+
+
+_AUDIO = ("AUDIO",)
+#: Pages of documents count as pictures of them.
+_IMAGE = ("IMAGE", "DOCUMENT")
+
+
+def _of_kind(counts: Sequence[_OfKind], modalities: tuple[str, ...]) -> int:
+    return sum(_count(each.token_count) for each in counts if each.modality in modalities)
 
 
 def usage_of(counts: Mapping[str, Any], *, includes_cache: bool = True) -> Usage:
     """Return the usage that an upstream reports, whatever is missing, null or negative in it."""
-    prompt = _count(counts.get("promptTokenCount")) + _count(counts.get("toolUsePromptTokenCount"))
-    cached = _count(counts.get("cachedContentTokenCount"))
-    thoughts = _count(counts.get("thoughtsTokenCount"))
-    candidates = counts.get("candidatesTokenCount")
-    if candidates is None:
-        candidates = _count(counts.get("totalTokenCount")) - prompt - thoughts
-    return Usage(
-        input_tokens=max(prompt if includes_cache else prompt + cached, cached),
-        output_tokens=_count(candidates) + thoughts,
-        cache_read_tokens=cached,
-        reasoning_tokens=thoughts,
-    )
+    told: dict[str, Any] = {}
+    for field, name in _NAMES.items():
+        said = counts.get(name)
+        if isinstance(said, list):
+            told[field] = [_OfKind(each.get("modality"), each.get("tokenCount")) for each in said if _is_object(each)]
+        elif said is not None and name.endswith("Count"):
+            told[field] = _count(said)
+    return UsageCounts(**told).total(includes_cache=includes_cache)
+
+
+def _is_object(value: Any) -> bool:
+    return isinstance(value, dict)
+
+
+#: Our name of a count → Google's.
+_NAMES = dict(zip(UsageCounts.__struct_fields__, UsageCounts.__struct_encode_fields__, strict=True))
 
 
 def _count(value: Any) -> int:

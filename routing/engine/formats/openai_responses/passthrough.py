@@ -10,7 +10,7 @@ import msgspec
 from routing.engine.body import read_any, read_flag, read_members, read_model, refuse_other_kinds
 from routing.engine.errors import GatewayError
 from routing.engine.format import Answer, Asked, StreamReader
-from routing.engine.formats.openai_responses.vocabulary import FAILED_CODES, LIFECYCLE, TERMINAL
+from routing.engine.formats.openai_responses.vocabulary import FAILED_CODES, LIFECYCLE, TERMINAL, with_searches
 from routing.engine.openai_shape import AnswerFacts, answer_of, error_object, failure_of, read_usage, text_of
 from routing.engine.wirejson import decode
 
@@ -77,6 +77,7 @@ def read_answer(body: bytes) -> Answer:
     answer = answer_of(response)
     if not response.output:
         raise ValueError("the answer has no output")
+    answer.usage = with_searches(answer.usage, response.output)
     return answer
 
 
@@ -102,13 +103,15 @@ class ResponsesReader(StreamReader):
             self._read_response(kind, event.response)
         elif kind not in _PROLOGUE:
             self.has_content = True
+            if kind.endswith(".delta"):
+                self._count_piece(data)
 
     def _read_response(self, kind: str, raw: msgspec.Raw) -> None:
         response = self._decode(_RESPONSE, raw) or _Response()
         self._response_id = response.id or self._response_id
         self._created_at = response.created_at or self._created_at
         self.model = text_of(response.model) or self.model
-        self.usage = read_usage(response.usage) or self.usage
+        self.usage = with_searches(read_usage(response.usage), response.output) or self.usage
         if kind == "response.failed":
             self._fail(*failure_of(response.error))
         elif kind in TERMINAL:

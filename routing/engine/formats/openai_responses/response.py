@@ -32,6 +32,7 @@ from routing.engine.formats.openai_responses.vocabulary import (
     STATE_OF_CALL,
     STATE_OF_TEXT,
     native_members,
+    with_searches,
 )
 from routing.engine.logprobs import read_logprobs
 from routing.engine.messages import (
@@ -223,7 +224,7 @@ def decode_answer(body: bytes, exchange: Exchange) -> ChatAnswer:
         text_of(answer.model),
         seconds_of(answer.created_at),
         (Choice(tuple(reading.parts), finish, reading.logprobs or None),),
-        read_usage(answer.usage, exchange.target.capabilities.input_includes_cache),
+        with_searches(read_usage(answer.usage, exchange.target.capabilities.input_includes_cache), answer.output),
         text_of(answer.service_tier),
     )
 

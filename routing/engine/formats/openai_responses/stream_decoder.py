@@ -11,7 +11,7 @@ from routing.engine.codec import Exchange, SSEDecoder
 from routing.engine.formats.openai_responses.known_items import Event, Items
 from routing.engine.formats.openai_responses.response import decode_answer, finish_of, rows_of, seconds_of
 from routing.engine.formats.openai_responses.telling import Events, Telling
-from routing.engine.formats.openai_responses.vocabulary import LIFECYCLE, TERMINAL
+from routing.engine.formats.openai_responses.vocabulary import LIFECYCLE, TERMINAL, with_searches
 from routing.engine.messages import Began, Ended, Failed, Finished, StreamEvent, UsageReport
 from routing.engine.openai_shape import code_of, failure_of, read_usage, text_of
 from routing.engine.wirejson import decode, decode_halves, is_json
@@ -150,7 +150,9 @@ class ResponsesDecoder(SSEDecoder):
         for known in self._items.all:
             self._telling.close_call(known, events)
         usage = response.usage or event.usage
-        report = read_usage(usage, self.exchange.target.capabilities.input_includes_cache)
+        report = with_searches(
+            read_usage(usage, self.exchange.target.capabilities.input_includes_cache), rows_of(response.output)
+        )
         if report is not None:
             events.append(UsageReport(report))
         is_incomplete = kind == "response.incomplete" or response.status == "incomplete"

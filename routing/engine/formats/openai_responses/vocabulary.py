@@ -4,6 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
+from msgspec.structs import replace
+
+from analytics.engine.record import Usage
+
 NAME = "openai-responses"
 
 LIFECYCLE = frozenset({"response.created", "response.queued", "response.in_progress"})
@@ -54,3 +59,19 @@ def hosted_name(kind: str) -> str:
 def native_members(item: dict[str, Any]) -> dict[str, Any] | None:
     """Return what a call or an output says that only this format has: its namespace, who called it."""
     return {name: each for name, each in item.items() if name not in _CALL_MEMBERS and each is not None} or None
+
+
+def with_searches(usage: Usage | None, output: bytes | msgspec.Raw | list[Any]) -> Usage | None:
+    """Return a usage with the web searches of an output: each is an item of its own, and charged apart."""
+    if usage is None:
+        return None
+    if isinstance(output, list):
+        searches = sum(isinstance(item, dict) and item.get("type") == _SEARCH for item in output)
+    else:
+        # The word with both its quotation marks is a whole JSON string; inside another one they are escaped.
+        searches = bytes(output).count(_SEARCH_JSON)
+    return replace(usage, web_searches=searches) if searches else usage
+
+
+_SEARCH = "web_search_call"
+_SEARCH_JSON = b'"web_search_call"'

@@ -37,7 +37,7 @@ def test_images_answer_facts():
     answer = IMAGES.read_answer(
         "openai-images", b'{"created":1,"data":[{}],"usage":{"input_tokens":4,"output_tokens":16}}'
     )
-    assert answer.usage == Usage(input_tokens=4, output_tokens=16)
+    assert answer.usage == Usage(input_tokens=4, output_tokens=16, output_image_tokens=16)
     with pytest.raises(ValueError, match="no data"):
         IMAGES.read_answer("openai-images", b'{"created":1}')
 
@@ -45,7 +45,7 @@ def test_images_answer_facts():
 def test_image_stream_facts():
     reading = reader("openai-images")
     run(reading, stream("openai-images", "partial"))
-    assert reading.usage == Usage(input_tokens=30, output_tokens=1500)
+    assert reading.usage == Usage(input_tokens=30, output_tokens=1500, output_image_tokens=1500)
     assert reading.has_content
     assert reading.is_complete
 

@@ -132,7 +132,7 @@ def test_a_call_outranks_what_the_upstream_says(reason):
         ),
         (
             {"input_tokens": 1, "cache_creation": {"ephemeral_5m_input_tokens": 2, "ephemeral_1h_input_tokens": 3}},
-            Usage(input_tokens=6, cache_write_tokens=5),
+            Usage(input_tokens=6, cache_write_tokens=5, cache_write_1h_tokens=3),
         ),
         ({"input_tokens": None, "output_tokens": "9", "cache_read_input_tokens": -4}, Usage()),
         (None, None),
