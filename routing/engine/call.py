@@ -45,6 +45,8 @@ class Call:
     #: The request in canonical form, once a candidate needed it.
     conversation: ChatRequest | None = None
     session_id: str = ""
+    #: About how many tokens its input has, once `estimate.input_tokens` was asked.
+    input_tokens: int | None = None
     decision: Decision = field(default_factory=Decision)
     #: Tries and channels passed over, in order; `tries` counts the former.
     attempts: list[AttemptRecord] = field(default_factory=list)
@@ -102,6 +104,7 @@ class Call:
             channel_slug=served.channel.spec.slug if served else "",
             provider=served.channel.spec.provider if served else "",
             attempts=tuple(self.attempts),
+            decision=self.decision if self.decision.asked_model else None,
             is_stream=asked.is_stream if asked else False,
             status=self.status,
             outcome=self.outcome,
