@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from routing.engine.snapshot import PolicySpec
+
+Standing = Literal["closed", "open", "half_open"]
 
 
 @dataclass(slots=True)
@@ -15,27 +18,35 @@ class Breaker:
     open_until_s: float = 0.0
     has_trial: bool = False
 
-    def admits(self, policy: PolicySpec, now_s: float) -> bool:
-        """Whether a request may try now; an open breaker whose time is over admits one trial at a time."""
+    def standing(self, policy: PolicySpec, now_s: float) -> Standing:
+        """Return whether requests may try (`closed`), none (`open`), or one that has the right to (`half_open`)."""
         if self.failures < policy.breaker_failures:
-            return True
-        if now_s < self.open_until_s or self.has_trial:
-            return False
-        self.has_trial = True
-        return True
+            return "closed"
+        return "open" if now_s < self.open_until_s or self.has_trial else "half_open"
 
-    def succeeded(self) -> None:
-        """Close."""
+    def succeeded(self) -> bool:
+        """Close; return whether there was anything to forget."""
+        had_failures = self.failures > 0
         self.failures = 0
         self.has_trial = False
+        return had_failures
 
-    def failed(self, policy: PolicySpec, now_s: float) -> None:
-        """Count a failure; the one that reaches the threshold opens, and a failed trial opens again."""
+    def failed(self, policy: PolicySpec, now_s: float) -> bool:
+        """Count a failure; return whether it opened: it reached the threshold, or was the trial."""
+        was_trial, self.has_trial = self.has_trial, False
         self.failures += 1
-        self.has_trial = False
-        if self.failures >= policy.breaker_failures:
-            self.open_until_s = now_s + policy.breaker_open_s
+        if self.failures < policy.breaker_failures:
+            return False
+        self.open_until_s = now_s + policy.breaker_open_s
+        return was_trial or self.failures == policy.breaker_failures
 
-    def abandoned(self) -> None:
-        """The trial ended without a verdict (the client left): let the next request try."""
+    def opened_elsewhere(self, policy: PolicySpec, until_s: float) -> None:
+        """Another process has seen the failures."""
+        self.failures = max(self.failures, policy.breaker_failures)
+        self.open_until_s = until_s
         self.has_trial = False
+
+    def abandoned(self) -> bool:
+        """The trial ended without a verdict (the client left): the next request may try. Return whether it was one."""
+        was_trial, self.has_trial = self.has_trial, False
+        return was_trial
