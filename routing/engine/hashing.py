@@ -10,8 +10,8 @@ from hashlib import blake2b
 from routing.engine.snapshot import Candidate
 from routing.engine.strategy import Ranked
 
-_MASK = (1 << 61) - 1
-_LOG_ONE = math.log(1 << 61)
+_PRIME = (1 << 61) - 1
+_LOG_PRIME = math.log(_PRIME)
 
 
 @lru_cache(maxsize=10_000)
@@ -24,8 +24,8 @@ def scattered(candidates: Sequence[Candidate], name: str) -> list[Ranked]:
 
     Every candidate draws a number that depends on it and the name alone, so a name moves only when its first channel
     leaves, or to a channel that has come. (A ring of virtual nodes does the same, with a table to keep.)
-    Python's hash of two integers mixes well and is the same in every process; only that of text is salted.
+    A product modulo a prime scatters well enough for that, and is the same in every process.
     """
     of_name, log = _seed(name), math.log
-    scores = [(_LOG_ONE - log(hash((of_name, c.channel.seed)) & _MASK | 1)) * c.share for c in candidates]
+    scores = [(_LOG_PRIME - log(of_name * c.channel.seed % _PRIME or 1)) * c.share for c in candidates]
     return [Ranked(candidates[at], scores[at]) for at in sorted(range(len(scores)), key=scores.__getitem__)]

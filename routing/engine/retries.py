@@ -53,41 +53,36 @@ class RetryWindow:
         return sum(self._retries) < max(RETRY_FLOOR, RETRY_SHARE * sum(self._tries))
 
 
+#: All tries of a request together may cost this many times what one may.
+MONEY_FACTOR = 3
+
+
 @dataclass(slots=True)
 class RetryBudget:
-    """What one request may spend on tries, over all credentials, channels and fallback models.
+    """What one request may spend on tries, over all credentials, channels and fallback models: count, time, money.
 
-    Count, time and money. The money: what tries may have been charged for, at their worst cost, stays within three
-    times the first one's. A try that failed before any output cost nothing.
+    The money: what failed tries may be charged for, at their worst cost, and the next one together stay within three
+    times that of the dearest failed one. A try that failed before any output cost nothing.
     """
 
     attempts: int
-    #: No try begins after it, on the monotonic clock.
+    #: No try begins after it but the first, on the monotonic clock.
     until_s: float
     tries: int = 0
-    first_nano_usd: int = 0
     charged_nano_usd: int = 0
+    _one_nano_usd: int = 0
 
     def allows(self, now_s: float) -> bool:
-        """Whether another try may begin; the first always may."""
+        """Whether another try may begin."""
         return self.tries < self.attempts and (self.tries == 0 or now_s < self.until_s)
 
-    def affords(self, cost_nano_usd: int | None) -> bool:
+    def affords(self, worst_nano_usd: int | None) -> bool:
         """Whether a try of that worst cost may begin; one without a price is free of this bound."""
-        if cost_nano_usd is None or not self.charged_nano_usd:
+        if worst_nano_usd is None or not self.charged_nano_usd:
             return True
-        return self.charged_nano_usd + cost_nano_usd <= MONEY_FACTOR * self.first_nano_usd
+        return self.charged_nano_usd + worst_nano_usd <= MONEY_FACTOR * self._one_nano_usd
 
-    def begin(self, cost_nano_usd: int | None) -> None:
-        """A try begins."""
-        self.tries += 1
-        if not self.first_nano_usd and cost_nano_usd:
-            self.first_nano_usd = cost_nano_usd
-
-    def charge(self, cost_nano_usd: int | None) -> None:
-        """A try failed after output may have begun, so its provider may charge for it."""
-        self.charged_nano_usd += cost_nano_usd or 0
-
-
-#: All tries of a request together may cost this many times what the first one may.
-MONEY_FACTOR = 3
+    def charge(self, worst_nano_usd: int | None) -> None:
+        """A try failed after output may have begun."""
+        self.charged_nano_usd += worst_nano_usd or 0
+        self._one_nano_usd = max(self._one_nano_usd, worst_nano_usd or 0)

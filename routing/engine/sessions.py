@@ -73,19 +73,20 @@ class Sessions:
 
     async def find(self, tenant_id: str, name: Name) -> Pin | None:
         """Return a session's pin; None for one that is new, unpinned or whose time is over."""
-        kept = self._tenants.get(tenant_id, {}).get(name)
-        if kept is None:
-            pin = await self._ask(tenant_id, name)
-            if pin is not None:
-                self.learn(tenant_id, name, pin)
-        else:
-            pin = kept.pin
-        return pin if pin is not None and pin.channel_id and pin.expires_s > self._wall() else None
+        if name not in self._tenants.get(tenant_id, ()) and (pin := await self._ask(tenant_id, name)) is not None:
+            self.learn(tenant_id, name, pin)
+        return self.known(tenant_id, name)
+
+    def known(self, tenant_id: str, name: Name) -> Pin | None:
+        """Return the same as far as this process knows it."""
+        kept = self._kept(tenant_id, name)
+        is_alive = kept is not None and kept.pin.channel_id and kept.pin.expires_s > self._wall()
+        return kept.pin if kept is not None and is_alive else None
 
     def pin(self, tenant_id: str, name: Name, channel_id: str, credential: str, ttl_s: float) -> None:
         """Keep a session where it was answered, for that long from now."""
         now_s = self._wall()
-        kept = self._tenants.get(tenant_id, {}).get(name)
+        kept = self._kept(tenant_id, name)
         before = kept.pin if kept is not None else None
         is_same = before is not None and (before.channel_id, before.credential) == (channel_id, credential)
         cached = before.cached_tokens if before is not None and is_same else 0
@@ -103,13 +104,13 @@ class Sessions:
 
     def warmed(self, tenant_id: str, name: Name, cached_tokens: int) -> None:
         """Note how much of the conversation its provider has cached by now."""
-        kept = self._tenants.get(tenant_id, {}).get(name)
+        kept = self._kept(tenant_id, name)
         if kept is not None and kept.pin.channel_id:
             kept.pin = msgspec.structs.replace(kept.pin, cached_tokens=cached_tokens)
 
     def learn(self, tenant_id: str, name: Name, pin: Pin) -> None:
         """Take over what another process or an earlier one knew, unless something newer is known here."""
-        kept = self._tenants.get(tenant_id, {}).get(name)
+        kept = self._kept(tenant_id, name)
         if kept is None or kept.pin.used_s < pin.used_s:
             cached = kept.pin.cached_tokens if kept and kept.pin.channel_id == pin.channel_id else pin.cached_tokens
             self._keep(tenant_id, name, msgspec.structs.replace(pin, cached_tokens=cached), pin.used_s)
@@ -117,7 +118,7 @@ class Sessions:
     def clean(self, tenant_id: str) -> int:
         """Forget a tenant's sessions whose time is over, and return how many there were."""
         now_s = self._wall()
-        sessions = self._tenants.get(tenant_id, {})
+        sessions = self._tenants.get(tenant_id, OrderedDict())
         over = [name for name, kept in sessions.items() if kept.pin.expires_s <= now_s]
         for name in over:
             del sessions[name]
@@ -146,6 +147,10 @@ class Sessions:
         """Wait until the store knows everything."""
         while self._telling:
             await asyncio.gather(*self._telling)
+
+    def _kept(self, tenant_id: str, name: Name) -> _Kept | None:
+        sessions = self._tenants.get(tenant_id)
+        return None if sessions is None else sessions.get(name)
 
     def _keep(self, tenant_id: str, name: Name, pin: Pin, told_s: float) -> _Kept:
         sessions = self._tenants.setdefault(tenant_id, OrderedDict())

@@ -17,7 +17,6 @@ from channels_app.engine.provider import Provider, Timeouts
 from channels_app.engine.rates import PriceOverride
 from tenants.engine.limits import LimitSpec, QuotaSpec
 
-
 #: Answers about models that a channel remembers.
 MAX_OFFERED = 1000
 

@@ -60,7 +60,7 @@ class Strategy(ABC):
         A channel that lists a model has it; one with a glob that matches merely may, and comes behind. Weight 0 comes
         last of all: it is asked for only when nothing else is left.
         """
-        if not any([candidate.place for candidate in candidates]):  # a list: it is faster than a generator here
+        if max([candidate.place for candidate in candidates]) == 0:
             return self.rank(candidates, situation)
         places = [[c for c in candidates if c.place == place] for place in range(3)]
         return [each for group in places if group for each in self.rank(group, situation)]

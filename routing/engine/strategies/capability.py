@@ -76,6 +76,9 @@ _NEEDS: list[tuple[Callable[[ChatRequest], bool], Callable[[Capabilities], bool]
     (lambda asked: bool(asked.logit_bias), lambda can: can.logit_bias),
     (lambda asked: asked.choices > 1, lambda can: can.choices),
     (lambda asked: asked.temperature is not None or asked.top_p is not None, lambda can: can.sampling_params),
-    (lambda asked: asked.presence_penalty is not None or asked.frequency_penalty is not None, lambda can: can.penalties),
+    (
+        lambda asked: asked.presence_penalty is not None or asked.frequency_penalty is not None,
+        lambda can: can.penalties,
+    ),
     (lambda asked: bool(asked.verbosity), lambda can: can.verbosity),
 ]
