@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from analytics.engine.record import AttemptRecord
@@ -15,23 +16,35 @@ from channels_app.engine.errors import (
     UpstreamStatus,
     UpstreamTimeout,
 )
-from routing.engine.breaker import ChannelState
+from routing.engine.allowance import allowance
 from routing.engine.call import Call
-from routing.engine.errors import GatewayError, NoChannel, Overloaded, RateLimited, UpstreamFailed, UpstreamTimedOut
+from routing.engine.errors import (
+    BadRequest,
+    GatewayError,
+    NoChannel,
+    Overloaded,
+    RateLimited,
+    UpstreamFailed,
+    UpstreamTimedOut,
+)
 from routing.engine.failures import told_id
 from routing.engine.format import Asked
 from routing.engine.gateway import Gateway
+from routing.engine.ordering import Ordering
 from routing.engine.passage import Passage, passage_to
+from routing.engine.retries import RetryBudget
 from routing.engine.sending import Committed, send
 from routing.engine.snapshot import Candidate, Credential, PolicySpec, Snapshot
-from routing.engine.strategies import STRATEGIES
+from routing.engine.states import ChannelState
 
 #: First pause between two rounds over the same candidates; doubles each round.
 ROUND_PAUSE_S = 0.2
 #: Rest of a credential when the upstream does not say how long.
 REST_S = {401: 60.0, 402: 300.0, 403: 60.0, 429: 5.0}
-#: Longest rest that an upstream's `retry-after` can ask for.
+#: Longest rest that an upstream's `retry-after` can ask for; the windows of its allowance may ask for more.
 MAX_REST_S = 600.0
+#: What a failed try counts as in a channel's speed, at the least: it must not look fast by failing at once.
+FAILED_MS = 10_000.0
 
 
 @dataclass(slots=True)
@@ -47,6 +60,13 @@ class Fault:
         return self.passage.candidate.channel.spec.slug
 
 
+class OutOfTime(UpstreamError):
+    """The client waits no longer; it says nothing about the channel."""
+
+    reason = "out_of_time"
+    is_retryable = False
+
+
 class Attempt:
     """The tries of one call."""
 
@@ -56,6 +76,11 @@ class Attempt:
         self.snapshot = snapshot
         self.asked = asked
         self.policy: PolicySpec = snapshot.document.policy
+        self.tenant_id = snapshot.document.tenant_id
+        self.ordering = Ordering(call, gateway, snapshot)
+        self.budget = RetryBudget(self.policy.attempts, gateway.clock() + self.policy.retry_total_s)
+        #: Until when the client waits for an answer to begin, on the monotonic clock; None without a word of it.
+        self.deadline_s = _deadline_s(call, gateway.clock())
         self.faults: list[Fault] = []
         self.waits_s: list[float] = []
         self.without_credential: list[str] = []
@@ -69,37 +94,40 @@ class Attempt:
         Raises:
             GatewayError: no try gave an answer; the class says what the client may do about it.
         """
-        strategy = STRATEGIES[self.policy.strategy]
-        ordered = [strategy.order(group, self.gateway.chance) for group in groups if group]
+        groups = [group for group in groups if group]
+        self.ordering.name_session(groups)
+        ordered: list[list[Candidate]] = []
         pause_s = ROUND_PAUSE_S
         while True:
-            tries_before = self.call.tries
-            for group in ordered:
-                for candidate in group:
+            tries_before = self.budget.tries
+            for place, group in enumerate(groups):
+                if place == len(ordered):  # a fallback is put in order only when its turn comes
+                    ordered.append(await self.ordering.order(group))
+                for candidate in ordered[place]:
                     committed = await self._channel(candidate)
                     if committed is not None:
                         return committed
-            if self.call.tries == tries_before or not self._may_go_round():
+            if self.budget.tries == tries_before or not self._may_go_round():
                 raise self._final_error()
             await asyncio.sleep(pause_s * (0.5 + self.gateway.chance()))
             pause_s *= 2
 
     async def _channel(self, candidate: Candidate) -> Committed | None:
         """Try one channel with its credentials; None when the next candidate should be tried."""
-        state = self.gateway.states.of(self.snapshot.document.tenant_id, candidate.channel)
-        now_s = self.gateway.clock()
+        channel = candidate.channel
+        state = self.gateway.states.of(self.tenant_id, channel)
+        if not state.is_known:
+            await self.gateway.probing.look(self.tenant_id, channel, state, self.policy, self.gateway.clock())
         passage = await self._passage(candidate)
         if passage is None:
             return None
-        credentials = state.rested(candidate.channel.credentials, now_s)
-        if candidate.channel.credentials and not credentials:
+        pinned = self.ordering.pinned_credential(candidate)
+        credentials = state.rested(channel.credentials, self.gateway.clock(), pinned)
+        if channel.credentials and not credentials:
             self._passed_over(candidate, state, "cooling_down", "every credential is resting")
             return None
         for credential in credentials or [Credential("", "")]:
-            if self.call.tries >= self.policy.attempts:
-                return None
-            if not state.breaker.admits(self.policy, self.gateway.clock()):
-                self._passed_over(candidate, state, "breaker_open", "the breaker is open after failures")
+            if not (self._may_try(candidate, state) and await self._admits(candidate, state)):
                 return None
             try:
                 committed = await self._try(passage, credential, state)
@@ -110,9 +138,37 @@ class Attempt:
                 if not (isinstance(error, UpstreamStatus) and error.is_about_credential):
                     return None
             else:
-                state.breaker.succeeded()
+                self._succeeded(committed, credential, state)
                 return committed
         return None
+
+    def _may_try(self, candidate: Candidate, state: ChannelState) -> bool:
+        """Whether the request's budget and the channel's share of retries leave room for a try."""
+        now_s = self.gateway.clock()
+        if not self.budget.allows(now_s):
+            return False
+        if not self.budget.tries:
+            return True
+        if not state.retries.allows_retry(now_s):
+            self._left_out(candidate, "retry_budget", "it fails, and has had its share of retries for now")
+            return False
+        if self.budget.charged_nano_usd and not self.budget.affords(self.ordering.worst_cost(candidate)):
+            self._left_out(candidate, "retry_budget", "failed tries may have cost three times a good one already")
+            return False
+        return True
+
+    async def _admits(self, candidate: Candidate, state: ChannelState) -> bool:
+        """Whether the breaker lets a try through; half open, it lets one through in all processes."""
+        now_s = self.gateway.clock()
+        standing = state.breaker.standing(self.policy, now_s)
+        if standing == "closed":
+            return True
+        probing = self.gateway.probing
+        if standing == "half_open" and await probing.take(self.tenant_id, candidate.channel, state, self.policy, now_s):
+            return True
+        detail = "another request is trying it" if state.breaker.has_trial else "the breaker is open after failures"
+        self._passed_over(candidate, state, "breaker_open", detail)
+        return False
 
     async def _passage(self, candidate: Candidate) -> Passage | None:
         """Return the way to a candidate, the same in every round; None where there is none for this request."""
@@ -120,29 +176,41 @@ class Attempt:
         if passage is not None:
             return passage
         if candidate.channel.lacks_credential:
-            self._without_credential(candidate)
+            self.without_credential.append(candidate.channel.spec.slug)
+            self._left_out(candidate, "no_credential", "the channel has no credential")
             return None
         try:
             passage = self._passages[id(candidate)] = await passage_to(self.call, candidate, self.gateway)
         except GatewayError as refusal:
-            self._cannot_carry(candidate, refusal)
+            self.refusals.append(refusal)
+            self._left_out(candidate, "cannot_carry", refusal.message[:300])
         return passage
 
     async def _try(self, passage: Passage, credential: Credential, state: ChannelState) -> Committed:
         began_s = time.perf_counter()
         error: UpstreamError | None = None
+        committed: Committed | None = None
+        state.retries.tried(self.gateway.clock(), is_retry=self.budget.tries > 0)
+        self.budget.tries += 1
         self.call.tries += 1
+        state.begin(credential.slug)
         try:
-            return await send(passage, credential, self.snapshot, self.gateway)
+            committed = await self._send(passage, credential)
+            return committed
         except UpstreamError as caught:
             error = caught
             raise
         except asyncio.CancelledError:
-            state.breaker.abandoned()
+            self._no_verdict(passage.candidate, state)
             error = UpstreamError("the client left")
             error.reason = "abandoned"
             raise
         finally:
+            if committed is None:
+                state.end()
+            duration_ms = (time.perf_counter() - began_s) * 1000
+            if error is None:
+                state.measured(passage.candidate.upstream_model, self.asked.is_stream, duration_ms)
             self.call.attempts.append(
                 AttemptRecord(
                     channel=passage.candidate.channel.spec.slug,
@@ -151,55 +219,89 @@ class Attempt:
                     status=error.status if isinstance(error, UpstreamStatus) else (200 if error is None else None),
                     reason="ok" if error is None else error.reason,
                     detail="" if error is None else str(error)[:300],
-                    duration_ms=(time.perf_counter() - began_s) * 1000,
+                    duration_ms=duration_ms,
                 )
             )
+
+    async def _send(self, passage: Passage, credential: Credential) -> Committed:
+        if self.deadline_s is None:
+            return await send(passage, credential, self.snapshot, self.gateway)
+        try:
+            async with asyncio.timeout(self.deadline_s - self.gateway.clock()):
+                return await send(passage, credential, self.snapshot, self.gateway)
+        except TimeoutError as error:
+            raise OutOfTime("no answer within the time that the client gives it") from error
+
+    def _succeeded(self, committed: Committed, credential: Credential, state: ChannelState) -> None:
+        """Tell the breaker, the session and the credential; the answer is in flight until the call is settled."""
+        candidate = committed.candidate
+        if state.breaker.succeeded():
+            self.gateway.probing.closed(self.tenant_id, candidate.channel, self.policy)
+        self.call.in_flight = state
+        self.call.session_name = self.ordering.answered(candidate, credential)
+        if credential.slug and self.policy.has_cooldown:
+            self._note_allowance(committed.response.headers, credential, state)
+
+    def _note_allowance(
+        self, headers: Iterable[tuple[bytes, bytes]], credential: Credential, state: ChannelState
+    ) -> None:
+        """Let a credential rest of which its provider says that nothing is left."""
+        told = allowance(headers, time.time())
+        if told is not None:
+            state.credential(credential.slug).left = told.left
+            if told.rest_s:
+                state.rest(credential.slug, self.gateway.clock() + told.rest_s)
 
     def _failed(self, passage: Passage, credential: Credential, state: ChannelState, error: UpstreamError) -> None:
         """Remember the fault and tell the breaker or the credential."""
         self.faults.append(Fault(passage, error))
-        now_s = self.gateway.clock()
-        if isinstance(error, UpstreamStatus) and error.is_about_credential:
-            state.breaker.abandoned()
+        candidate, now_s = passage.candidate, self.gateway.clock()
+        if isinstance(error, OutOfTime):
+            self._no_verdict(candidate, state)
+        elif isinstance(error, UpstreamStatus) and error.is_about_credential:
+            self._no_verdict(candidate, state)
             if self.policy.has_cooldown and credential.slug:
                 asked_s = error.retry_after_s if error.retry_after_s is not None else REST_S[error.status]
                 state.rest(credential.slug, now_s + min(asked_s, MAX_REST_S))
+                self._note_allowance(error.headers.items(), credential, state)
         elif isinstance(error, UpstreamStatus) and error.status < 500:
             # The request is at fault, not the channel.
-            state.breaker.succeeded()
+            if state.breaker.succeeded():
+                self.gateway.probing.closed(self.tenant_id, candidate.channel, self.policy)
         else:
-            state.breaker.failed(self.policy, now_s)
+            self._channel_failed(candidate, state, error, now_s)
+
+    def _channel_failed(self, candidate: Candidate, state: ChannelState, error: UpstreamError, now_s: float) -> None:
+        state.retries.failed(now_s)
+        state.measured(candidate.upstream_model, self.asked.is_stream, FAILED_MS)
+        if isinstance(error, UpstreamBroken) or (isinstance(error, UpstreamTimeout) and error.wait != "connect"):
+            # It may have begun to answer, and what it began it may charge for.
+            self.budget.charge(self.ordering.worst_cost(candidate))
+        if state.breaker.failed(self.policy, now_s):
+            self.gateway.probing.opened(self.tenant_id, candidate.channel, self.policy)
+        elif state.breaker.failures == 1:
+            # Others may know more: the next request here looks first.
+            state.is_known = False
+
+    def _no_verdict(self, candidate: Candidate, state: ChannelState) -> None:
+        if state.breaker.abandoned():
+            self.gateway.probing.given_up(self.tenant_id, candidate.channel, self.policy)
 
     def _passed_over(self, candidate: Candidate, state: ChannelState, reason: str, detail: str) -> None:
         wait_s = max(0.0, state.ready_at_s(candidate.channel.credentials) - self.gateway.clock())
         self.waits_s.append(wait_s)
+        self._left_out(candidate, reason, f"{detail}; next try in {wait_s:.0f} s")
+
+    def _left_out(self, candidate: Candidate, reason: str, detail: str) -> None:
         self.call.attempts.append(
             AttemptRecord(
-                channel=candidate.channel.spec.slug,
-                model=candidate.upstream_model,
-                reason=reason,
-                detail=f"{detail}; next try in {wait_s:.0f} s",
+                channel=candidate.channel.spec.slug, model=candidate.upstream_model, reason=reason, detail=detail
             )
-        )
-
-    def _without_credential(self, candidate: Candidate) -> None:
-        slug = candidate.channel.spec.slug
-        self.without_credential.append(slug)
-        detail = "the channel has no credential"
-        self.call.attempts.append(
-            AttemptRecord(channel=slug, model=candidate.upstream_model, reason="no_credential", detail=detail)
-        )
-
-    def _cannot_carry(self, candidate: Candidate, refusal: GatewayError) -> None:
-        self.refusals.append(refusal)
-        slug, model = candidate.channel.spec.slug, candidate.upstream_model
-        self.call.attempts.append(
-            AttemptRecord(channel=slug, model=model, reason="cannot_carry", detail=refusal.message[:300])
         )
 
     def _may_go_round(self) -> bool:
         """Whether another round over the same candidates may help: budget left and a passing fault seen last."""
-        if self.call.tries >= self.policy.attempts or not self.faults:
+        if not self.faults or not self.budget.allows(self.gateway.clock()):
             return False
         error = self.faults[-1].error
         if isinstance(error, UpstreamStatus):
@@ -229,11 +331,21 @@ class Attempt:
         story = ", ".join(f"{fault.slug} {fault.error}" for fault in self.faults)
         message = f"`{model}` failed on all {len(self.faults)} tries: {story}."
         channels = {fault.slug for fault in self.faults}
-        if isinstance(last.error, UpstreamTimeout):
+        if isinstance(last.error, UpstreamTimeout | OutOfTime):
             return UpstreamTimedOut(message, retry_after_s=5)
         if isinstance(last.error, UpstreamBlocked):
             return UpstreamFailed(message, code="upstream_blocked", should_retry=False)
         return UpstreamFailed(message, retry_after_s=5, should_retry=False if len(channels) > 1 else None)
+
+
+def _deadline_s(call: Call, now_s: float) -> float | None:
+    """Return until when the client waits for an answer to begin; raises BadRequest for a header that is no number."""
+    said = call.header(b"x-routex-timeout-ms")
+    if not said:
+        return None
+    if not said.isdecimal() or len(said) > 9 or not int(said):
+        raise BadRequest(f"x-routex-timeout-ms must be a number of milliseconds such as 30000, not `{said[:40]}`.")
+    return now_s + (int(said) - call.elapsed_ms()) / 1000
 
 
 def _told_by_status(fault: Fault, model: str) -> GatewayError | None:

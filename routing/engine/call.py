@@ -15,6 +15,7 @@ from routing.engine.format import Asked, Format, Route
 from routing.engine.losses import listed
 from routing.engine.messages import ChatRequest
 from routing.engine.snapshot import Candidate, Snapshot
+from routing.engine.states import ChannelState
 from routing.engine.upload import Upload
 from tenants.engine.principal import Principal
 
@@ -46,6 +47,10 @@ class Call:
     #: The request in canonical form, once a candidate needed it.
     conversation: ChatRequest | None = None
     session_id: str = ""
+    #: Under which session and model the channel that answers is remembered.
+    session_name: tuple[str, str] | None = None
+    #: The channel whose answer is not over.
+    in_flight: ChannelState | None = None
     #: About how many tokens its input has, once `estimate.input_tokens` was asked.
     input_tokens: int | None = None
     decision: Decision = field(default_factory=Decision)

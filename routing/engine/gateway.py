@@ -10,9 +10,13 @@ from typing import Protocol
 
 from analytics.engine.record import RequestRecord
 from channels_app.engine.provider import Upstreams
-from routing.engine.breaker import ChannelStates
 from routing.engine.memory import StateMemory
+from routing.engine.probing import Probing
+from routing.engine.sessions import Sessions
 from routing.engine.snapshot import Snapshot
+from routing.engine.states import ChannelStates
+from routing.engine.store import Store
+from routing.engine.stores.memory import MemoryStore
 from tenants.engine.principal import Principal
 
 #: Where the gateway of the process lies in the ASGI scope of the console's requests, for the simulator.
@@ -58,6 +62,8 @@ class Gateway:
     max_body_bytes: int = 32 * 1024 * 1024
     clock: Callable[[], float] = time.monotonic
     chance: Callable[[], float] = random.random
+    #: What processes share.
+    store: Store = field(default_factory=MemoryStore)
     states: ChannelStates = field(default_factory=ChannelStates)
     memory: StateMemory = field(default_factory=StateMemory)
     #: Longest the head of a stream is held back while an early error could still fail over (ADR 7).
@@ -66,3 +72,9 @@ class Gateway:
     heartbeat_s: float = 15.0
     in_flight: int = 0
     is_draining: bool = False
+    sessions: Sessions = field(init=False)
+    probing: Probing = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.sessions = Sessions(self.store)
+        self.probing = Probing(self.store)

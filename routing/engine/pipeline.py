@@ -177,6 +177,13 @@ async def attempt(call: Call, gateway: Gateway, groups: list[list[Candidate]]) -
 def settle(call: Call, gateway: Gateway) -> None:
     """Hand the record over; runs whatever the end was, and never waits."""
     rate(call)
+    if call.in_flight is not None:
+        call.in_flight.end()
+    if call.session_name is not None and call.usage is not None and call.principal is not None:
+        usage = call.usage
+        # What was sent this time is in the cache for the next, where the upstream caches at all.
+        cached = usage.input_tokens if usage.cache_read_tokens or usage.cache_write_tokens else 0
+        gateway.sessions.warmed(call.principal.tenant_id, call.session_name, cached)
     record = call.record()
     if record is not None:
         gateway.records.put(record)

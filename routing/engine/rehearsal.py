@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 import msgspec
 
 from routing.engine.call import Call
-from routing.engine.decision import CandidateTrace, Decision
+from routing.engine.decision import Decision
 from routing.engine.errors import GatewayError
 from routing.engine.gateway import Gateway
+from routing.engine.ordering import Ordering
 from routing.engine.pipeline import Incoming, admit, authenticate, parse, route
 from routing.engine.relay import Reply
 from routing.engine.snapshot import Candidate
-from routing.engine.strategies import STRATEGIES
 
 
 class Refusal(msgspec.Struct, frozen=True):
@@ -73,17 +71,11 @@ def foresee(call: Call, gateway: Gateway) -> Rehearsed:
     )
 
 
-def _order(call: Call, gateway: Gateway, groups: Iterable[list[Candidate]]) -> Candidate | None:
+def _order(call: Call, gateway: Gateway, groups: list[list[Candidate]]) -> Candidate | None:
     """Note the candidates in their order, and return the one that would be tried first."""
     assert call.snapshot is not None
-    policy = call.snapshot.document.policy
-    call.decision.strategy = policy.strategy
-    first = None
-    for group in groups:
-        for candidate in STRATEGIES[policy.strategy].order(group, gateway.chance):
-            slug = candidate.channel.spec.slug
-            call.decision.candidates.append(
-                CandidateTrace(slug, candidate.upstream_model, len(call.decision.candidates) + 1)
-            )
-            first = first or candidate
-    return first
+    ordering = Ordering(call, gateway, call.snapshot, is_rehearsal=True)
+    groups = [group for group in groups if group]
+    ordering.name_session(groups)
+    ordered = [candidate for group in groups for candidate in ordering.order_known(group)]
+    return ordered[0] if ordered else None

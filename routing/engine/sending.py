@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from channels_app.engine.errors import UpstreamBroken, UpstreamError, UpstreamStatus
 from channels_app.engine.provider import UpstreamRequest, UpstreamResponse
+from routing.engine.allowance import retry_after_s as asked_wait_s
 from routing.engine.compression import is_plain, unpacked
 from routing.engine.failures import ErrorInside
 from routing.engine.format import Answer, StreamReader
@@ -105,7 +106,7 @@ async def _status(passage: Passage, response: UpstreamResponse) -> UpstreamStatu
     """Return an error answer, with the seconds that it asks to wait wherever its format says so."""
     body = await read_body(response, MAX_ERROR_BYTES)
     headers = {name.lower(): value for name, value in response.headers}
-    retry_after_s = _retry_after(response)
+    retry_after_s = asked_wait_s(response.headers, time.time())
     if retry_after_s is None and passage.format in CODECS:
         retry_after_s = CODECS[passage.format].decode_error(body, headers).retry_after_s
     content_type = response.header(b"content-type")
@@ -213,13 +214,3 @@ async def _after(first: asyncio.Future[bytes | None], rest: AsyncIterator[bytes]
         yield chunk
         async for chunk in rest:
             yield chunk
-
-
-def _retry_after(response: UpstreamResponse) -> float | None:
-    """Return the seconds of `retry-after-ms` or of a numeric `retry-after` (RFC 9110 §10.2.3), None without one."""
-    for name, divisor in ((b"retry-after-ms", 1000.0), (b"retry-after", 1.0)):
-        try:
-            return max(0.0, float(response.header(name)) / divisor)
-        except ValueError:
-            continue
-    return None

@@ -1,22 +1,91 @@
-"""Which conversation a request belongs to, by the first identifier that its client sends."""
+"""Which conversation a request belongs to: the first identifier that its client sends, else how it began."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
+from hashlib import blake2b
+from typing import Any
 
-#: Headers that carry a conversation's id, first hit wins; the last two count only for the client that means it so.
-SESSION_HEADERS = (b"x-routex-session-id", b"x-claude-code-session-id", b"x-opencode-session", b"x-session-id")
-AGENT_HEADERS = (b"session-id", b"session_id", b"thread-id", b"conversation_id")
+from msgspec import Raw
+
+#: Headers that carry a conversation's id, first hit wins. Those of agents count only for the client that means it so.
+OWN_HEADERS = (b"x-routex-session-id", b"x-claude-code-session-id")
+CODEX_HEADERS = (b"session-id", b"thread-id", b"session_id", b"conversation_id")
+OTHER_HEADERS = (b"x-opencode-session", b"x-session-id")
+#: A sub-agent has a conversation of its own within the session.
+AGENT_HEADER = b"x-claude-code-agent-id"
 MAX_CHARS = 200
+
+#: Members that hold the system prompt and the turns, in the formats' own words.
+_SYSTEM = ("system", "instructions", "systemInstruction", "system_instruction")
+_TURNS = ("messages", "contents", "input")
+#: How much of each is looked at: two conversations that agree so far may as well stay together.
+_LOOKED_AT_BYTES = 64 * 1024
+_scan = json.JSONDecoder().raw_decode
 
 
 def session_id(headers: Mapping[bytes, bytes], hint: str) -> str:
-    """Return the id, or an empty string when the request names no conversation."""
-    for name in SESSION_HEADERS:
+    """Return the id that the client sends, or an empty string when the request names no conversation."""
+    names: tuple[bytes, ...] = OWN_HEADERS
+    if b"codex" in headers.get(b"user-agent", b"").lower():
+        names += CODEX_HEADERS
+    for name in names + OTHER_HEADERS:
         if value := headers.get(name):
             return value.decode("latin-1")[:MAX_CHARS]
-    if b"codex" in headers.get(b"user-agent", b"").lower():
-        for name in AGENT_HEADERS:
-            if value := headers.get(name):
-                return value.decode("latin-1")[:MAX_CHARS]
     return hint[:MAX_CHARS]
+
+
+def thread_of(session: str, headers: Mapping[bytes, bytes]) -> str:
+    """Return what names one thread of a session: the session itself, or a sub-agent in it."""
+    agent = headers.get(AGENT_HEADER)
+    return f"{session}/{agent.decode('latin-1')[:MAX_CHARS]}" if agent else session
+
+
+def derived_id(key_id: str, members: Mapping[str, Raw]) -> str:
+    """Return an id made of key, system prompt and first user message; "" where a body has no such message.
+
+    A conversation begins alike in each of its requests, so its beginning names it.
+    """
+    digest = blake2b(key_id.encode(), digest_size=12)
+    for name in _SYSTEM:
+        if name in members:
+            digest.update(memoryview(members[name])[:_LOOKED_AT_BYTES])
+    turns = next((members[name] for name in _TURNS if name in members), None)
+    if turns is None or not _take_beginning(digest, turns):
+        return ""
+    return f"begun-{digest.hexdigest()}"
+
+
+def _take_beginning(digest: blake2b, turns: Raw) -> bool:
+    """Add the turns up to the first user's to the digest; return whether there was one."""
+    text = bytes(memoryview(turns)[:_LOOKED_AT_BYTES]).decode("utf-8", "ignore").lstrip()
+    if not text.startswith("["):
+        digest.update(text.encode())
+        return text.startswith('"')
+    place = 1
+    while True:
+        rest = text[place:].lstrip(" \t\r\n,")
+        if not rest or rest[0] != "{":
+            return False
+        try:
+            turn, end = _scan(rest)
+        except (ValueError, RecursionError):
+            digest.update(rest.encode())  # longer than what is looked at, or broken: its beginning has to do
+            return True
+        place += len(text) - place - len(rest) + end
+        role = turn.get("role", "user")
+        if role in {"user", "system", "developer"}:
+            digest.update("\n".join(_texts(turn.get("content", turn.get("parts")))).encode("utf-8", "replace"))
+        if role == "user":
+            return True
+
+
+def _texts(content: Any) -> list[str]:
+    """Return the text of a message; marks for caching and media, which come and go, are left out."""
+    if isinstance(content, str):
+        return [content]
+    if not isinstance(content, list):
+        return []
+    texts = (block.get("text") for block in content if isinstance(block, dict))
+    return [text for text in texts if isinstance(text, str)]

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
+from hashlib import blake2b
 from typing import Any
 
 import msgspec
@@ -16,6 +17,9 @@ from channels_app.engine.operations import is_conversation
 from channels_app.engine.provider import Provider, Timeouts
 from channels_app.engine.rates import PriceOverride
 from tenants.engine.limits import LimitSpec, QuotaSpec
+
+#: Answers about models that a channel remembers.
+MAX_OFFERED = 1000
 
 
 class CredentialSpec(msgspec.Struct, frozen=True):
@@ -151,6 +155,14 @@ class Channel:
     provider: Provider
     credentials: tuple[Credential, ...]
     timeouts: Timeouts
+    #: What hashing strategies mix with a name: the same for a channel in every process and snapshot.
+    seed: int = field(init=False, compare=False, repr=False)
+    _offered: dict[tuple[tuple[str, ...], str], str] = field(init=False, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        digest = blake2b(self.spec.id.encode(), digest_size=8).digest()
+        object.__setattr__(self, "seed", int.from_bytes(digest, "big") >> 1)
+        object.__setattr__(self, "_offered", {})
 
     @property
     def lacks_credential(self) -> bool:
@@ -163,6 +175,14 @@ class Channel:
         The first one, which is the client's own, wins where it is offered; else the provider's order counts. A channel
         with a format of its own converses in that one only, and still embeds in its provider's.
         """
+        found = self._offered.get((operations, model))
+        if found is None:
+            if len(self._offered) >= MAX_OFFERED:  # callers may name any model to a channel with globs
+                self._offered.clear()
+            found = self._offered[operations, model] = self._operation(operations, model)
+        return found
+
+    def _operation(self, operations: tuple[str, ...], model: str) -> str:
         known = [*operations[:1], *(each for each in self.provider.endpoints if each in operations)]
         offered = [each for each in known if self.provider.offers(each, model)]
         own = [each for each in offered if self.spec.format in {"", each.partition(":")[0]}]
@@ -180,6 +200,15 @@ class Candidate:
     upstream_model: str
     #: The channel lists this very model, not only a glob that matches it.
     is_named: bool = True
+    #: Where strategies put it before all else: 0 named, 1 matched by a glob, 2 only when nothing else is left.
+    place: int = field(init=False, compare=False, default=0)
+    #: 1 / weight, what a weighted draw is raised to.
+    share: float = field(init=False, compare=False, default=1.0)
+
+    def __post_init__(self) -> None:
+        weight = self.channel.spec.weight
+        object.__setattr__(self, "place", 2 if weight <= 0 else int(not self.is_named))
+        object.__setattr__(self, "share", 1.0 / weight if weight > 0 else 1.0)
 
     def operation(self, operations: tuple[str, ...]) -> str:
         """Return what to ask, of the operations that can answer a request; "" when none can."""

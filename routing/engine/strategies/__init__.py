@@ -9,5 +9,14 @@ STRATEGIES: Registry[Strategy] = Registry(
     {
         "priority": ".priority:Priority",
         "weighted": ".weighted:Weighted",
+        "round_robin": ".round_robin:RoundRobin",
+        "least_used": ".least_used:LeastUsed",
+        "random": ".random:Random",
+        "least_connections": ".least_connections:LeastConnections",
+        "ip_hash": ".ip_hash:IpHash",
+        "consistent_hash": ".consistent_hash:ConsistentHash",
+        "latency": ".latency:Latency",
+        "cost": ".cost:Cost",
+        "capability": ".capability:Capability",
     },
 )

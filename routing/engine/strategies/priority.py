@@ -2,16 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from operator import attrgetter
 
 from routing.engine.snapshot import Candidate
-from routing.engine.strategy import Strategy, by_weight
+from routing.engine.strategy import Ranked, Situation, Strategy, shuffled
 
 
 class Priority(Strategy):
-    """Highest priority first; candidates of one priority share by weight."""
+    """Highest priority first; candidates of one priority share by weight, globs behind names, weight 0 last."""
 
-    def order(self, candidates: Sequence[Candidate], chance: Callable[[], float]) -> list[Candidate]:
-        """Return the candidates by falling priority."""
-        # Sorting is stable: the weighted shuffle survives among equals.
-        return sorted(by_weight(candidates, chance), key=lambda candidate: -candidate.channel.spec.priority)
+    def order(self, candidates: Sequence[Candidate], situation: Situation) -> list[Ranked]:
+        """Return the candidates by falling priority, which outranks even a name."""
+        ranked = super().order(candidates, situation)
+        ranked.sort(key=_number, reverse=True)  # stable, also in reverse: the order within a priority survives
+        return ranked
+
+    def rank(self, candidates: Sequence[Candidate], situation: Situation) -> list[Ranked]:
+        """Return the candidates in a weighted random order."""
+        places = shuffled(candidates, situation.chance)
+        return [Ranked(candidates[at], candidates[at].channel.spec.priority) for at in places]
+
+    def words(self, number: float) -> str:
+        """Return the priority."""
+        return f"priority {number:g}"
+
+
+_number = attrgetter("number")
