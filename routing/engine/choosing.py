@@ -54,18 +54,18 @@ def _by_rules(
     decision, traits = call.decision, Traits(call, gateway.last_turns.tokens(principal.tenant_id, call.session_id))
     note = decision.rules.append
     for rule in rules:
-        slug = rule.spec.slug
         if rule.fault:
-            note(RuleTrace(slug, skipped=rule.fault[:MAX_MEASURED_CHARS]))
+            note(RuleTrace(rule.spec.slug, skipped=rule.fault[:MAX_MEASURED_CHARS]))
             continue
         findings: list[Finding] = []
         for test in rule.tests:
             finding = test(traits)
             if not finding.holds:
-                note(RuleTrace(slug, False, finding.measured))
+                note(rule.miss(finding))
                 break
             findings.append(finding)
         else:
+            slug = rule.spec.slug
             measured = ", ".join(each.measured for each in findings)[:MAX_MEASURED_CHARS]
             asking = Asking(snapshot, principal, call.operations, traits.model, rule.keeps)
             groups, skipped = asking.groups(_targets(snapshot, rule, findings))

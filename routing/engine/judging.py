@@ -7,7 +7,7 @@ and is easily fooled. Who needs better asks a custom router.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Literal
 
 Category = Literal[
@@ -124,36 +124,33 @@ def words_of(text: str) -> list[str]:
     return _WORD.findall(text[-JUDGED_CHARS:].lower())
 
 
-def category(text: str) -> Category:
+def category(words: Collection[str], holds_code: bool) -> Category:
     """Return what a text is about: whatever most of its words from the lists belong to; code is coding."""
-    found = words_of(text)
-    distinct = frozenset(found)
+    distinct = frozenset(words)
     scores = {name: len(distinct & own) for name, own in _CATEGORIES.items()}
-    if has_code(text):
+    if holds_code:
         scores["coding"] += 3
     best = max(scores, key=lambda name: scores[name])
     return best if scores[best] else "general"
 
 
-def intent(text: str) -> Intent:
+def intent(text: str, words: Sequence[str]) -> Intent:
     """Return what a text wants done: by its verbs, then by whether it asks or greets."""
-    found = words_of(text)
-    distinct = frozenset(found)
+    distinct = frozenset(words)
     scores = {name: len(distinct & own) for name, own in _INTENTS.items()}
     best = max(scores, key=lambda name: scores[name])
-    asks = text.rstrip().endswith("?") or (bool(found) and found[0] in _ASKING)
+    asks = text.rstrip().endswith("?") or (bool(words) and words[0] in _ASKING)
     if scores[best] and not (asks and scores[best] == 1 and best in {"generation", "task"}):
         return best
     if asks:
         return "question"
-    return "conversation" if not found or distinct & _GREETING or len(found) <= 3 else "task"
+    return "conversation" if not words or distinct & _GREETING or len(words) <= 3 else "task"
 
 
-def complexity(text: str, tools: int) -> Complexity:
+def complexity(text: str, words: Sequence[str], holds_code: bool, tools: int) -> Complexity:
     """Return how much a text asks for: by its length, its steps, its questions, its code, and the tools on offer."""
-    found = words_of(text)
-    points = min(len(found) // 60, 6) + min(text.count("?") // 2, 2) + min(tools // 5, 2)
-    points += min(len(frozenset(found) & _STEPS), 3) + 2 * has_code(text)
+    points = min(len(words) // 60, 6) + min(text.count("?") // 2, 2) + min(tools // 5, 2)
+    points += min(len(frozenset(words) & _STEPS), 3) + 2 * holds_code
     points += min(text.count("\n- ") + text.count("\n1."), 2)
     levels: tuple[Complexity, ...] = ("simple", "moderate", "complex", "very_complex")
     return levels[sum(points >= bound for bound in (2, 5, 9))]

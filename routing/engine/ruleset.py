@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from routing.engine.rule import Condition, Keeps, Setting, Test
+from routing.engine.decision import RuleTrace
+from routing.engine.rule import Condition, Finding, Keeps, Setting, Test
 from routing.engine.rules import RULES
 from routing.engine.snapshot import RuleSpec, Snapshot
 
@@ -16,7 +17,7 @@ TYPES = ("default", "background", "think", "longContext", "webSearch", "image", 
 _OWN_TESTS = frozenset(TYPES) - {"default", "custom"}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Rule:
     """One rule, ready to be asked. `fault` says why it cannot be; it is passed over then."""
 
@@ -24,6 +25,15 @@ class Rule:
     tests: tuple[Test, ...] = ()
     keeps: tuple[Keeps, ...] = ()
     fault: str = ""
+    #: The last finding that made it miss, and the trace of that: most rules miss by the same one again and again.
+    missed: Finding | None = None
+    trace: RuleTrace | None = None
+
+    def miss(self, finding: Finding) -> RuleTrace:
+        """Return the trace of a miss."""
+        if finding is not self.missed or self.trace is None:
+            self.missed, self.trace = finding, RuleTrace(self.spec.slug, False, finding.measured)
+        return self.trace
 
 
 def conditions_of(kind: str, condition: Mapping[str, Any]) -> dict[str, Any]:

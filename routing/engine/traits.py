@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Mapping
 from functools import cached_property
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from routing.engine import judging
@@ -38,6 +39,8 @@ class Traits:
         #: Input tokens of the last turn of the same conversation, 0 when this process knows none.
         self.last_input_tokens = last_input_tokens
         self._counts: dict[str, int] = {}
+        #: What conditions of one kind work out once for all rules of a request, by the condition's name.
+        self.memo: dict[str, Any] = {}
 
     @property
     def input_tokens(self) -> int:
@@ -167,24 +170,33 @@ class Traits:
         return judging.languages(self.searched_text)
 
     @cached_property
+    def _last_words(self) -> list[str]:
+        return judging.words_of(self.last_text)
+
+    @cached_property
     def category(self) -> judging.Category:
         """What the user's last text is about."""
-        return judging.category(self.last_text)
+        return judging.category(self._last_words, self.has_code)
 
     @cached_property
     def complexity(self) -> judging.Complexity:
         """How much the user's last text asks for."""
-        return judging.complexity(self.last_text, len(self.request.tools))
+        return judging.complexity(self.last_text, self._last_words, self.has_code, len(self.request.tools))
 
     @cached_property
     def intent(self) -> judging.Intent:
         """What the user's last text wants done."""
-        return judging.intent(self.last_text)
+        return judging.intent(self.last_text, self._last_words)
 
     def header(self, name: str) -> str | None:
         """Return a request header by its lower-case name, None where it was not sent."""
         value = self.headers.get(name.encode("latin-1"))
         return None if value is None else value.decode("latin-1")
+
+    @property
+    def minute(self) -> int:
+        """The minute in which the request came in, counted since the epoch."""
+        return self.call.started_us // 60_000_000
 
     def local_time(self, zone: ZoneInfo) -> dt.datetime:
         """Return when the request came in, on the clock of a zone."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -37,8 +37,9 @@ def _tags(tags: Mapping[str, str]) -> dict[str, str]:
     return dict(list(tags.items())[:MAX_ITEMS])
 
 
+Read = Callable[[Traits, ZoneInfo], Any]
 #: Variable → (an example that gives its type, how it is read). Times are in the tenant's zone.
-VARIABLES: Mapping[str, tuple[Any, Callable[[Traits, ZoneInfo], Any]]] = {
+VARIABLES: Mapping[str, tuple[Any, Read]] = {
     "model": ("gpt-5.6", lambda traits, zone: _text(traits.model)),
     "text": ("Hello", lambda traits, zone: _text(traits.last_text)),
     "system": ("Be brief.", lambda traits, zone: _text(traits.system)),
@@ -79,11 +80,24 @@ class Expression(Condition):
 
         def test(traits: Traits) -> Finding:
             try:
-                return hit if program.execute({name: read(traits, zone) for name, read in asked}) is True else miss
+                return hit if program.execute(_context(traits, asked, zone)) is True else miss
             except (ValueError, TypeError, LookupError, ArithmeticError, RuntimeError) as error:
                 return Finding(False, f"{type(error).__name__}: {error}"[:200])
 
         return test
+
+
+def _context(traits: Traits, asked: Sequence[tuple[str, Read]], zone: ZoneInfo) -> cel.Context:
+    """Return a context with these variables: one for all expressions of a request, since filling it takes longest."""
+    shared: tuple[cel.Context, set[str]] | None = traits.memo.get("expression")
+    if shared is None:
+        shared = traits.memo["expression"] = (cel.Context(), set())
+    context, known = shared
+    for name, read in asked:
+        if name not in known:
+            context.add_variable(name, read(traits, zone))
+            known.add(name)
+    return context
 
 
 def _names(expression: str) -> set[str]:

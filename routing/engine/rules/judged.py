@@ -9,6 +9,12 @@ from routing.engine.rule import Condition, Finding, Setting, Test, texts
 from routing.engine.traits import Traits
 
 
+def _findings(value: Any, name: str, known: tuple[str, ...]) -> dict[str, Finding]:
+    """Return what is found by each of the words that there are."""
+    wanted = texts(value, name, known)
+    return {each: Finding(each in wanted, each) for each in known}
+
+
 class ContentCategory(Condition):
     """The user's last text is about this."""
 
@@ -19,11 +25,10 @@ class ContentCategory(Condition):
 
     def test(self, value: Any, setting: Setting) -> Test:
         """Take one of the words, or a list of them."""
-        wanted = frozenset(texts(value, self.name, get_args(judging.Category)))
+        findings = _findings(value, self.name, get_args(judging.Category))
 
         def test(traits: Traits) -> Finding:
-            found = traits.category
-            return Finding(found in wanted, found)
+            return findings[traits.category]
 
         return test
 
@@ -38,11 +43,10 @@ class ComplexityLevel(Condition):
 
     def test(self, value: Any, setting: Setting) -> Test:
         """Take one of the words, or a list of them."""
-        wanted = frozenset(texts(value, self.name, get_args(judging.Complexity)))
+        findings = _findings(value, self.name, get_args(judging.Complexity))
 
         def test(traits: Traits) -> Finding:
-            found = traits.complexity
-            return Finding(found in wanted, found)
+            return findings[traits.complexity]
 
         return test
 
@@ -57,11 +61,10 @@ class IntentIs(Condition):
 
     def test(self, value: Any, setting: Setting) -> Test:
         """Take one of the words, or a list of them."""
-        wanted = frozenset(texts(value, self.name, get_args(judging.Intent)))
+        findings = _findings(value, self.name, get_args(judging.Intent))
 
         def test(traits: Traits) -> Finding:
-            found = traits.intent
-            return Finding(found in wanted, found)
+            return findings[traits.intent]
 
         return test
 

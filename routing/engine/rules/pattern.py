@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any, cast
 
 import re2
@@ -68,8 +69,12 @@ class ModelPattern(Condition):
         """Take a pattern."""
         search = searcher(value, self.name)
 
-        def test(traits: Traits) -> Finding:
-            model = traits.model[:MAX_TEXT_CHARS]
+        @lru_cache(maxsize=256)
+        def finding(model: str) -> Finding:
             return Finding(search(model.encode("utf-8", "replace")) is not None, model)
+
+        # A tenant's clients name few models, so most were looked at before.
+        def test(traits: Traits) -> Finding:
+            return finding(traits.model[:MAX_TEXT_CHARS])
 
         return test

@@ -29,13 +29,21 @@ class Subagent(Condition):
         by_header, by_mark = Finding(wanted, "an agent's id"), Finding(wanted, "a sub-agent's mark")
         miss = Finding(not wanted, "no sub-agent")
 
-        def test(traits: Traits) -> Finding:
-            found = _TAG.search(traits.system)
-            if found is not None and (model := found[1].strip()).lower() != _PLACEHOLDER:
-                return Finding(wanted, f"tag `{model}`", target=model, spent=found[0])
+        def found(traits: Traits) -> Finding:
+            tag = _TAG.search(traits.system)
+            if tag is not None and (model := tag[1].strip()).lower() != _PLACEHOLDER:
+                return Finding(wanted, f"tag `{model}`", target=model, spent=tag[0])
             if _AGENT_HEADER in traits.headers:
                 return by_header
             first = next((block.text for block in traits.request.system), "")
             return by_mark if first.startswith(_BILLING) and _MARK in first else miss
+
+        place = f"{self.name} {wanted}"
+
+        def test(traits: Traits) -> Finding:
+            finding: Finding | None = traits.memo.get(place)
+            if finding is None:
+                finding = traits.memo[place] = found(traits)
+            return finding
 
         return test

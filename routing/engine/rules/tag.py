@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any, ClassVar
 
 from routing.engine.rule import MAX_TEXT_CHARS, MAX_TEXTS, Condition, Finding, Setting, Test
@@ -26,11 +27,15 @@ class _Tag(Condition):
         hit = Finding(True, ", ".join(f"{name}={text}" for name, text in wanted.items()))
         tags = self.tags
 
+        @lru_cache(maxsize=64)
+        def miss(name: str, text: str | None) -> Finding:
+            return Finding(False, f"no tag `{name}`" if text is None else f"{name}={text}")
+
         def test(traits: Traits) -> Finding:
             found = tags(traits)
             for name, text in wanted.items():
                 if found.get(name) != text:
-                    return Finding(False, f"{name}={found[name]}" if name in found else f"no tag `{name}`")
+                    return miss(name, found.get(name))
             return hit
 
         return test

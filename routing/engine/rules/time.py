@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import re
+from functools import lru_cache
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -32,14 +34,19 @@ class TimeOfDay(Condition):
         spans = [_span(each) for each in texts(value["hours"], "time.hours")] if "hours" in value else [(0, _MINUTES)]
         days = _days(texts(value["days"], "time.days")) if "days" in value else frozenset(range(7))
 
-        def test(traits: Traits) -> Finding:
-            now = traits.local_time(zone)
-            minute, day = now.hour * 60 + now.minute, now.weekday()
+        @lru_cache(maxsize=2)
+        def finding(minute: int) -> Finding:
+            now = dt.datetime.fromtimestamp(minute * 60, zone)
+            clock, day = now.hour * 60 + now.minute, now.weekday()
             holds = any(
-                (start <= minute < end and day in days) or (minute + _MINUTES < end and (day - 1) % 7 in days)
+                (start <= clock < end and day in days) or (clock + _MINUTES < end and (day - 1) % 7 in days)
                 for start, end in spans
             )
-            return Finding(holds, f"{DAYS[day]} {minute // 60:02}:{minute % 60:02} {zone.key}")
+            return Finding(holds, f"{DAYS[day]} {clock // 60:02}:{clock % 60:02} {zone.key}")
+
+        # All requests of a minute have the same answer.
+        def test(traits: Traits) -> Finding:
+            return finding(traits.minute)
 
         return test
 
