@@ -8,11 +8,13 @@ import pytest
 from channels_app.engine.providers import PROVIDERS
 from routex_site import ROOT
 from routing.engine.formats import CODECS, EMBEDDINGS, FORMATS, RERANKS
+from routing.engine.rules import RULES
 from routing.engine.strategies import STRATEGIES
 
 REGISTRIES = {
     "channels_app/engine/providers": (PROVIDERS,),
     "routing/engine/formats": (FORMATS, CODECS, EMBEDDINGS, RERANKS),
+    "routing/engine/rules": (RULES,),
     "routing/engine/strategies": (STRATEGIES,),
 }
 APPS = ("routex_site", "tenants", "channels_app", "analytics", "routing")
@@ -31,6 +33,8 @@ VENDOR_ROOMS = (
     "channels_app/engine/profiles.py",
     "routing/engine/tokens.py",
     "routing/engine/estimate.py",
+    "routing/engine/counters.py",
+    "routing/engine/rules/subagent.py",
     "routing/api.py",  # guesses a body's format
     "routing/engine/transformers/",
     "routing/engine/body.py",  # tells a caller whose kind of body they sent

@@ -284,5 +284,7 @@ async def _refuse(call: Call, error: GatewayError, reply: AsgiReply) -> None:
     ]
     if call.attempts:
         headers.append((b"x-routex-attempts", str(call.tries).encode()))
+    if call.decision.rule:
+        headers.append((b"x-routex-rule", call.decision.rule.encode()))
     await reply.start(rendered.status, headers)
     await reply.end(rendered.body)

@@ -10,6 +10,7 @@ from typing import Protocol
 
 from analytics.engine.record import RequestRecord
 from channels_app.engine.provider import Upstreams
+from routing.engine.lastturns import LastTurns
 from routing.engine.memory import StateMemory
 from routing.engine.probing import Probing
 from routing.engine.sessions import Sessions
@@ -66,6 +67,7 @@ class Gateway:
     store: Store = field(default_factory=MemoryStore)
     states: ChannelStates = field(default_factory=ChannelStates)
     memory: StateMemory = field(default_factory=StateMemory)
+    last_turns: LastTurns = field(default_factory=LastTurns)
     #: Longest the head of a stream is held back while an early error could still fail over (ADR 7).
     commit_after_s: float = 10.0
     #: Silence in a stream after which a heartbeat goes out.

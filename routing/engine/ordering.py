@@ -12,11 +12,11 @@ from analytics.engine.pricing import cost, worst_cost
 from analytics.engine.record import Usage
 from routing.engine.call import Call
 from routing.engine.decision import CandidateTrace
+from routing.engine.decoding import conversation
 from routing.engine.errors import GatewayError
 from routing.engine.estimate import input_tokens
 from routing.engine.gateway import Gateway
 from routing.engine.messages import ChatRequest
-from routing.engine.passage import conversation
 from routing.engine.session import derived_id, thread_of
 from routing.engine.sessions import Name, Pin
 from routing.engine.snapshot import Candidate, Credential, Snapshot

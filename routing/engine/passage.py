@@ -12,6 +12,7 @@ from channels_app.engine.provider import ByteSource, Headers
 from routing.engine.call import Call
 from routing.engine.codec import Exchange, Target, Written
 from routing.engine.conversion import Conversion, convert, said_in
+from routing.engine.decoding import conversation
 from routing.engine.errors import GatewayError
 from routing.engine.failures import error_of, told_id
 from routing.engine.format import Answer, Reading, StreamReader
@@ -274,22 +275,6 @@ class Converted(Passage):
     def refusal(self, status: int, body: bytes, headers: Mapping[bytes, bytes]) -> GatewayError | None:
         """Return what the upstream says, for the client's own words."""
         return error_of(status, *said_in(body))
-
-
-def conversation(call: Call) -> ChatRequest:
-    """Return the call's request in canonical form, decoded once for all candidates.
-
-    Raises:
-        BadRequest: see `ClientCodec.decode_request`.
-    """
-    if call.conversation is None:
-        codec, asked = client_codec(call.format.name), call.asked
-        assert codec is not None and asked is not None
-        if is_count(call.route.operation):
-            call.conversation = codec.decode_count_request(call.body, model=asked.model)
-        else:
-            call.conversation = codec.decode_request(call.body, model=asked.model, is_stream=asked.is_stream)
-    return call.conversation
 
 
 async def passage_to(call: Call, candidate: Candidate, gateway: Gateway) -> Passage:

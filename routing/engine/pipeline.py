@@ -1,4 +1,4 @@
-"""One request in seven verbs: authenticate, admit, parse, route, attempt, relay, settle."""
+"""One request in seven verbs: authenticate, admit, parse, choose, attempt, relay, settle."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Protocol
 
 from routing.engine.attempts import Attempt
 from routing.engine.call import Call
+from routing.engine.choosing import choose, note_turn
 from routing.engine.compression import decompressed, is_plain
 from routing.engine.counting import serve_count
 from routing.engine.errors import Forbidden, Unauthenticated, Unavailable
@@ -16,7 +17,6 @@ from routing.engine.gateway import Gateway
 from routing.engine.operations import answering, is_conversation, is_count
 from routing.engine.rating import rate
 from routing.engine.relay import Reply, relay
-from routing.engine.resolution import resolve
 from routing.engine.sending import Committed
 from routing.engine.session import session_id
 from routing.engine.snapshot import Candidate
@@ -42,7 +42,7 @@ async def serve(call: Call, gateway: Gateway, incoming: Incoming, reply: Reply) 
     call.principal = authenticate(call, gateway)
     await admit(call, gateway)
     await parse(call, incoming, gateway.max_body_bytes)
-    groups = route(call)
+    groups = choose(call, gateway)
     call.queue_ms = call.elapsed_ms()
     if is_count(call.route.operation):
         await serve_count(call, gateway, groups, reply)
@@ -159,15 +159,6 @@ def understand(call: Call) -> None:
     call.is_conversation = is_conversation(call.route.operation)
 
 
-def route(call: Call) -> list[list[Candidate]]:
-    """Return who may serve the request: the model's candidates, then those of each fallback model."""
-    assert call.snapshot is not None and call.principal is not None and call.asked is not None
-    first, fallbacks = resolve(
-        call.snapshot, call.principal, call.operations, call.asked.model, call.header(b"x-routex-channel")
-    )
-    return [first, *fallbacks]
-
-
 async def attempt(call: Call, gateway: Gateway, groups: list[list[Candidate]]) -> Committed:
     """Return an answer that may be committed."""
     assert call.snapshot is not None and call.asked is not None
@@ -184,6 +175,7 @@ def settle(call: Call, gateway: Gateway) -> None:
         # What was sent this time is in the cache for the next, where the upstream caches at all.
         cached = usage.input_tokens if usage.cache_read_tokens or usage.cache_write_tokens else 0
         gateway.sessions.warmed(call.principal.tenant_id, call.session_name, cached)
+    note_turn(call, gateway)
     record = call.record()
     if record is not None:
         gateway.records.put(record)

@@ -158,6 +158,8 @@ def answer_headers(call: Call, candidate: Candidate) -> list[Header]:
     own_name = call.format.request_id_header
     if own_name != b"x-request-id":
         headers.append((own_name, request_id))
+    if call.decision.rule:
+        headers.append((b"x-routex-rule", call.decision.rule.encode()))
     return headers
 
 

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from difflib import get_close_matches
+from typing import Literal
 
 from routing.engine.errors import Forbidden, ModelNotFound, NoChannel
 from routing.engine.snapshot import Candidate, Snapshot
 from tenants.engine.principal import Principal
+
+#: A public model's name; an alias; a channel's slug before the model.
+ReadAs = Literal["name", "alias", "channel"]
 
 
 def resolve(
@@ -22,11 +26,8 @@ def resolve(
         ModelNotFound: nothing of this tenant serves the model in any way that answers this.
         NoChannel: channels serve it, and all are switched off.
     """
-    if not principal.may_use_model(asked):
-        raise Forbidden(
-            f"Key `{principal.key_slug}` may not use `{asked}`. Allowed: {', '.join(principal.models)}.", param="model"
-        )
-    model, channel_slug = _look_up(snapshot, asked)
+    check_asked(principal, asked)
+    model, channel_slug, _ = look_up(snapshot, asked)
     channel_slug = pinned_channel or channel_slug
     found = _permitted(snapshot, principal, operations, model, channel_slug)
     if not found:
@@ -35,9 +36,17 @@ def resolve(
     return found, [_permitted(snapshot, principal, operations, name, "") for name in fallbacks]
 
 
+def check_asked(principal: Principal, asked: str) -> None:
+    """Raise Forbidden for a name that the key may not ask for, whatever it stands for."""
+    if not principal.may_use_model(asked):
+        raise Forbidden(
+            f"Key `{principal.key_slug}` may not use `{asked}`. Allowed: {', '.join(principal.models)}.", param="model"
+        )
+
+
 def is_served(snapshot: Snapshot, principal: Principal, asked: str) -> bool:
     """Whether the key may ask for this name, and an enabled channel that it may use serves what it stands for."""
-    model, channel_slug = _look_up(snapshot, asked)
+    model, channel_slug, _ = look_up(snapshot, asked)
     return (
         principal.may_use_model(asked)
         and principal.may_use_model(model)
@@ -50,14 +59,13 @@ def is_served(snapshot: Snapshot, principal: Principal, asked: str) -> bool:
     )
 
 
-def _look_up(snapshot: Snapshot, asked: str) -> tuple[str, str]:
-    """Return the public model and the channel's slug, "" where the name does not say one."""
+def look_up(snapshot: Snapshot, asked: str) -> tuple[str, str, ReadAs]:
+    """Return the public model, the channel's slug ("" where the name does not say one), and how the name was read."""
     if snapshot.candidates(asked):
-        return asked, ""
+        return asked, "", "name"
     alias = snapshot.document.aliases.get(asked)
-    if alias is not None:
-        return _look_up_target(snapshot, alias)
-    return _look_up_target(snapshot, asked)
+    model, channel_slug = _look_up_target(snapshot, asked if alias is None else alias)
+    return model, channel_slug, "alias" if alias is not None else "channel" if channel_slug else "name"
 
 
 def _look_up_target(snapshot: Snapshot, name: str) -> tuple[str, str]:
@@ -82,6 +90,11 @@ def _permitted(
         and candidate.operation(operations)
         and principal.may_use_channel(candidate.channel.spec.slug)
     ]
+    return preferred(found, operations)
+
+
+def preferred(found: list[Candidate], operations: tuple[str, ...]) -> list[Candidate]:
+    """Return the candidates without those that only a glob speaks for, where others speak the client's format."""
     if not any(candidate.operation(operations) == operations[0] for candidate in found):
         return found
     # A glob promises little: where a channel speaks the client's format, others are asked in theirs only by name.

@@ -1,0 +1,102 @@
+"""Which model and which channels: what the name says outright, then the tenant's rules, then the model asked for."""
+
+from __future__ import annotations
+
+import msgspec
+
+from routing.engine.call import Call
+from routing.engine.decision import RuleTrace
+from routing.engine.gateway import Gateway
+from routing.engine.resolution import check_asked, look_up, resolve
+from routing.engine.rule import Finding
+from routing.engine.ruleset import Rule, rules_of
+from routing.engine.snapshot import Candidate, Snapshot
+from routing.engine.targets import Asking, Target, target_named
+from routing.engine.traits import Traits
+from tenants.engine.principal import Principal
+
+#: Characters of a trace's words that are kept.
+MAX_MEASURED_CHARS = 300
+
+_encode = msgspec.json.Encoder().encode
+
+
+def choose(call: Call, gateway: Gateway) -> list[list[Candidate]]:
+    """Return the groups of candidates to be tried one after the other, and write into the decision why.
+
+    A pinned channel, `channel,model`, `channel/model` and aliases are explicit, so no rule is asked. Else the first
+    rule decides, by falling priority, whose conditions hold and whose target can serve; else the asked model itself.
+
+    Raises:
+        Forbidden: the key may not use the model or the channel.
+        ModelNotFound: neither a rule nor a channel takes the model.
+        NoChannel: channels serve it, and all are switched off.
+    """
+    snapshot, principal, asked, decision = call.snapshot, call.principal, call.asked, call.decision
+    assert snapshot is not None and principal is not None and asked is not None
+    pinned = call.header(b"x-routex-channel")
+    decision.asked_model = asked.model
+    read_as = look_up(snapshot, asked.model)[2]
+    if not pinned and read_as == "name" and (rules := rules_of(snapshot)):
+        check_asked(principal, asked.model)
+        groups = _by_rules(call, gateway, snapshot, principal, rules)
+        if groups:
+            return groups
+    first, fallbacks = resolve(snapshot, principal, call.operations, asked.model, pinned)
+    decision.model, decision.by = first[0].public_model, "pinned" if pinned else read_as
+    return [first, *fallbacks]
+
+
+def _by_rules(
+    call: Call, gateway: Gateway, snapshot: Snapshot, principal: Principal, rules: tuple[Rule, ...]
+) -> list[list[Candidate]]:
+    """Return the groups of the first rule that holds and can serve; none when there is no such rule."""
+    decision, traits = call.decision, Traits(call, gateway.last_turns.tokens(principal.tenant_id, call.session_id))
+    note = decision.rules.append
+    for rule in rules:
+        if rule.fault:
+            note(RuleTrace(rule.spec.slug, skipped=rule.fault[:MAX_MEASURED_CHARS]))
+            continue
+        findings: list[Finding] = []
+        for test in rule.tests:
+            finding = test(traits)
+            if not finding.holds:
+                note(rule.miss(finding))
+                break
+            findings.append(finding)
+        else:
+            slug = rule.spec.slug
+            measured = ", ".join(each.measured for each in findings)[:MAX_MEASURED_CHARS]
+            asking = Asking(snapshot, principal, call.operations, traits.model, rule.keeps)
+            groups, skipped = asking.groups(_targets(snapshot, rule, findings))
+            note(RuleTrace(slug, True, measured, skipped[:MAX_MEASURED_CHARS]))
+            if groups:
+                decision.rule, decision.by, decision.model = slug, f"rule:{slug}", groups[0][0].public_model
+                for spent in filter(None, (each.spent for each in findings)):
+                    _remove(call, spent)
+                return groups
+    return []
+
+
+def _targets(snapshot: Snapshot, rule: Rule, findings: list[Finding]) -> list[Target]:
+    """Return what the rule's conditions name, then its own targets; one without any serves the asked model."""
+    named = [target_named(snapshot, each.target) for each in findings if each.target]
+    return [*named, *rule.spec.targets] or [{}]
+
+
+def _remove(call: Call, text: str) -> None:
+    """Take a text out of the body: what told us where to go is noise to the model."""
+    written = _encode(text)[1:-1]
+    # Some encoders write angle brackets as escapes, so that JSON may stand in HTML.
+    escaped = written.replace(b"<", b"\\u003c").replace(b">", b"\\u003e")
+    body = call.body.replace(written, b"").replace(escaped, b"")
+    if body != call.body:
+        call.body, call.conversation = body, None
+        call.asked = call.format.read_request(call.route, call.query, body)
+
+
+def note_turn(call: Call, gateway: Gateway) -> None:
+    """Remember how long a conversation was, for rules that ask after its last turn."""
+    snapshot, usage = call.snapshot, call.usage
+    if usage is not None and snapshot is not None and snapshot.document.rules:
+        gateway.last_turns.note(snapshot.document.tenant_id, call.session_id, usage.input_tokens)
