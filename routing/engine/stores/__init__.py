@@ -1,0 +1,1 @@
+"""Stores: the memory of one process, and Valkey for many."""
