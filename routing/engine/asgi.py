@@ -22,6 +22,7 @@ from routing.engine.format import Format, Route
 from routing.engine.formats import FORMATS
 from routing.engine.gateway import Gateway
 from routing.engine.pipeline import serve, settle
+from routing.engine.rehearsal import rehearse
 from routing.engine.relay import AnswerCut
 from routing.engine.upload import Upload
 from tenants.engine.ids import new_id
@@ -98,7 +99,7 @@ class GatewayApp:
             self.gateway.in_flight -= 1
             call.status = call.status or reply.status
             call.response_bytes = reply.sent_bytes
-            if found is not None:
+            if found is not None and not call.is_dry_run:
                 settle(call, self.gateway)
 
     async def _end_early(self, call: Call, exchange: Exchange, reply: AsgiReply) -> None:
@@ -117,6 +118,8 @@ class GatewayApp:
             await self._listing_or_nothing(call, method, path, reply)
         elif method != "POST":
             raise MethodNotAllowed(f"{path} takes POST, not {method}.")
+        elif call.is_dry_run:
+            await rehearse(call, self.gateway, exchange, reply)
         else:
             await serve(call, self.gateway, exchange, reply)
 

@@ -142,6 +142,7 @@ async def parse(call: Call, incoming: Incoming, max_body_bytes: int) -> None:
         if not is_plain(encoding):
             call.body = decompressed(call.body, encoding, max_body_bytes)
         call.asked = call.format.read_request(call.route, call.query, call.body)
+    call.decision.asked_model = call.asked.model
     call.session_id = session_id(call.headers, call.asked.session_hint)
     call.operations = answering(call.route.operation, call.asked.is_stream)
     call.is_conversation = is_conversation(call.route.operation)
