@@ -15,12 +15,14 @@ from channels_app.engine.errors import (
     UpstreamStatus,
     UpstreamTimeout,
 )
+from routing.engine.admission import give_back, give_back_unused, take_for_channel, tell_limits
 from routing.engine.breaker import ChannelState
 from routing.engine.call import Call
 from routing.engine.errors import GatewayError, NoChannel, Overloaded, RateLimited, UpstreamFailed, UpstreamTimedOut
 from routing.engine.failures import told_id
 from routing.engine.format import Asked
 from routing.engine.gateway import Gateway
+from routing.engine.leases import Grant
 from routing.engine.passage import Passage, passage_to
 from routing.engine.sending import Committed, send
 from routing.engine.snapshot import Candidate, Credential, PolicySpec, Snapshot
@@ -62,6 +64,8 @@ class Attempt:
         #: Why candidates cannot carry the request at all.
         self.refusals: list[GatewayError] = []
         self._passages: dict[int, Passage] = {}
+        #: The model whose limits have been asked before the first try.
+        self._first_model = ""
 
     async def run(self, groups: list[list[Candidate]]) -> Committed:
         """Try each group (a model, then its fallbacks) in the strategy's order, in rounds, within the budget.
@@ -71,6 +75,7 @@ class Attempt:
         """
         strategy = STRATEGIES[self.policy.strategy]
         ordered = [strategy.order(group, self.gateway.chance) for group in groups if group]
+        self._first_model = next((group[0].public_model for group in ordered), "")
         pause_s = ROUND_PAUSE_S
         while True:
             tries_before = self.call.tries
@@ -96,13 +101,11 @@ class Attempt:
             self._passed_over(candidate, state, "cooling_down", "every credential is resting")
             return None
         for credential in credentials or [Credential("", "")]:
-            if self.call.tries >= self.policy.attempts:
-                return None
-            if not state.breaker.admits(self.policy, self.gateway.clock()):
-                self._passed_over(candidate, state, "breaker_open", "the breaker is open after failures")
+            grants = await self._leave(candidate, state)
+            if grants is None:
                 return None
             try:
-                committed = await self._try(passage, credential, state)
+                committed = await self._try(passage, credential, state, grants)
             except UpstreamError as error:
                 self._failed(passage, credential, state, error)
                 if not error.is_retryable:
@@ -112,6 +115,27 @@ class Attempt:
             else:
                 state.breaker.succeeded()
                 return committed
+        return None
+
+    async def _leave(self, candidate: Candidate, state: ChannelState) -> list[Grant] | None:
+        """Return what one try took from the channel's limits; None when the channel must not be tried now."""
+        if self.call.tries >= self.policy.attempts:
+            return None
+        grants, refusal = await take_for_channel(self.call, self.gateway, candidate, self._first_model)
+        if refusal is None:
+            if state.breaker.admits(self.policy, self.gateway.clock()):
+                return grants
+            give_back(grants)
+            self._passed_over(candidate, state, "breaker_open", "the breaker is open after failures")
+            return None
+        if refusal.retry_after_s is None:
+            self._cannot_carry(candidate, refusal)
+        else:
+            self.waits_s.append(refusal.retry_after_s)
+            slug, model = candidate.channel.spec.slug, candidate.upstream_model
+            self.call.attempts.append(
+                AttemptRecord(channel=slug, model=model, reason="limited", detail=refusal.message[:300])
+            )
         return None
 
     async def _passage(self, candidate: Candidate) -> Passage | None:
@@ -128,19 +152,28 @@ class Attempt:
             self._cannot_carry(candidate, refusal)
         return passage
 
-    async def _try(self, passage: Passage, credential: Credential, state: ChannelState) -> Committed:
+    async def _try(
+        self, passage: Passage, credential: Credential, state: ChannelState, grants: list[Grant]
+    ) -> Committed:
         began_s = time.perf_counter()
         error: UpstreamError | None = None
         self.call.tries += 1
         try:
-            return await send(passage, credential, self.snapshot, self.gateway)
+            committed = await send(passage, credential, self.snapshot, self.gateway)
+            self.call.grants += grants
+            tell_limits(self.call.grants, is_refusal=False)
+            return committed
         except UpstreamError as caught:
             error = caught
+            if isinstance(error, UpstreamStatus) and error.status == 429:
+                tell_limits((*grants, *self.call.grants), is_refusal=True)
+            give_back_unused(grants)
             raise
         except asyncio.CancelledError:
             state.breaker.abandoned()
             error = UpstreamError("the client left")
             error.reason = "abandoned"
+            give_back_unused(grants)
             raise
         finally:
             self.call.attempts.append(
@@ -206,6 +239,12 @@ class Attempt:
             return error.status >= 500 or error.status in {408, 425}
         return isinstance(error, UpstreamRefused | UpstreamBroken)
 
+    def _why_waiting(self) -> str:
+        limited = any(attempt.reason == "limited" for attempt in self.call.attempts)
+        is_resting = any(attempt.reason in {"cooling_down", "breaker_open"} for attempt in self.call.attempts)
+        words = ["cooling down after errors"] * is_resting + ["at their limits"] * limited
+        return " or ".join(words)
+
     def _final_error(self) -> GatewayError:
         """Return what the client is told: an upstream's own class where it has one (ADR 7)."""
         model = self.asked.model
@@ -218,7 +257,7 @@ class Attempt:
             wait_s = min(self.waits_s)
             count = len(self.waits_s)
             return Overloaded(
-                f"All {count} channel(s) for `{model}` are cooling down after errors; next try in {wait_s:.0f} s.",
+                f"All {count} channel(s) for `{model}` are {self._why_waiting()}; next try in {wait_s:.0f} s.",
                 retry_after_s=max(1.0, wait_s),
             )
         last = self.faults[-1]

@@ -11,8 +11,11 @@ from typing import Protocol
 from analytics.engine.record import RequestRecord
 from channels_app.engine.provider import Upstreams
 from routing.engine.breaker import ChannelStates
+from routing.engine.leases import Limits
 from routing.engine.memory import StateMemory
 from routing.engine.snapshot import Snapshot
+from routing.engine.store import Store
+from routing.engine.stores.memory import MemoryStore
 from tenants.engine.principal import Principal
 
 
@@ -61,5 +64,11 @@ class Gateway:
     commit_after_s: float = 10.0
     #: Silence in a stream after which a heartbeat goes out.
     heartbeat_s: float = 15.0
+    #: What many processes share, and the limits that are counted in it.
+    store: Store = field(default_factory=MemoryStore)
+    limits: Limits = field(init=False)
     in_flight: int = 0
     is_draining: bool = False
+
+    def __post_init__(self) -> None:
+        self.limits = Limits(self.store)

@@ -19,7 +19,7 @@ from typing import Any
 import msgspec
 
 from routing.engine.fair_queue import FairQueue, Flow
-from routing.engine.limiter import NEVER, Verdict
+from routing.engine.limiter import NEVER, Verdict, window_text
 from routing.engine.limiters import limiter_of, terms_of
 from routing.engine.store import Store, StoreAway
 from tenants.engine.limits import LimitSpec
@@ -48,6 +48,16 @@ class Taken(msgspec.Struct, frozen=True):
     waited_s: float = 0.0
     #: Nothing was counted: the shared counters are away, and this limit then lets nothing through.
     is_closed: bool = False
+
+
+@dataclass(slots=True)
+class Grant:
+    """What one request took from one limit."""
+
+    account: Account
+    spec: LimitSpec
+    n: int
+    taken: Taken
 
 
 class _Shared(msgspec.Struct, array_like=True, frozen=True):
@@ -120,6 +130,8 @@ class Account:
     def bind(self, spec: LimitSpec) -> None:
         """Go by a spec from now on: a limit that was changed keeps what is counted."""
         self.spec = spec
+        #: The limit as a person says it.
+        self.text = window_text(spec)
         self._limiter = limiter_of(spec.kind, spec.algorithm)
         self._terms = terms_of(spec, self._holder)
         self._lease_s = min(LEASE_S, self._terms.window_s / 10)
@@ -316,7 +328,7 @@ class Account:
                 is_fresh = True
                 failures += 1
                 if failures > 2:
-                    await asyncio.sleep(random.random() * 0.002 * min(failures, 10))
+                    await asyncio.sleep(random.random() * 0.002 * min(failures, 10))  # noqa: S311 no secret
         except StoreAway:
             if not self._limiter.is_held:
                 self._owed -= back
@@ -329,9 +341,7 @@ class Account:
             await asyncio.sleep(self._pause_s(plan))
             self._is_due = True
 
-    def _plan(
-        self, now_s: float, waiters: list[_Waiter], owed: int, back: int, successes: int, refusals: int
-    ) -> _Plan:
+    def _plan(self, now_s: float, waiters: list[_Waiter], owed: int, back: int, successes: int, refusals: int) -> _Plan:
         limiter, terms = self._limiter, self._terms
         state = self._state if self._state is not None else limiter.new(terms, now_s)
         if limiter.is_held:

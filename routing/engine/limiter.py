@@ -117,6 +117,8 @@ def per_second(terms: Terms) -> int:
 
 def window_text(spec: LimitSpec) -> str:
     """Return what a limit allows, as a person says it: `60 requests/min`."""
+    if spec.kind == "concurrency":
+        return f"{spec.limit} parallel requests"
     words = {1: "s", 60: "min", 3600: "h", 86_400: "day"}
     each = f"/{words[spec.window_s]}" if spec.window_s in words else f" per {spec.window_s} s"
     return f"{spec.limit} {spec.kind}{each}"

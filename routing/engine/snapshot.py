@@ -16,6 +16,9 @@ from channels_app.engine.provider import Provider, Timeouts
 from channels_app.engine.rates import PriceOverride
 from tenants.engine.limits import LimitSpec, QuotaSpec
 
+#: Of so many model names a snapshot remembers which limits count; globs let clients ask for any number.
+MANY_MODELS = 1000
+
 
 class CredentialSpec(msgspec.Struct, frozen=True):
     """A credential as it lies in the snapshot table: sealed."""
@@ -208,6 +211,35 @@ class Snapshot:
                 else:
                     found.setdefault(model.name, []).append(candidate)
         self._exact = {name: tuple(candidates) for name, candidates in found.items()}
+        self._index_limits()
+
+    def _index_limits(self) -> None:
+        """Sort the limits by what they count for; those with a queue last, so that nobody waits for a refusal."""
+        specs = sorted(
+            self.document.limits, key=lambda spec: (spec.algorithm == "leaky_bucket", spec.kind == "concurrency")
+        )
+        self.channel_limits = {
+            channel.spec.id: tuple(s for s in specs if s.scope == "channel" and s.scope_id == channel.spec.id)
+            for channel in self.channels.values()
+        }
+        self.channel_slugs = {channel.spec.id: channel.spec.slug for channel in self.channels.values()}
+        self._shared_limits = tuple(spec for spec in specs if spec.scope in {"tenant", "model"})
+        self._limits_by_model: dict[str, tuple[LimitSpec, ...]] = {}
+
+    def limits_of(self, model: str) -> tuple[LimitSpec, ...]:
+        """Return the limits of the tenant and of a public model."""
+        if not self._shared_limits:
+            return ()
+        found = self._limits_by_model.get(model)
+        if found is None:
+            found = tuple(s for s in self._shared_limits if s.scope == "tenant" or fnmatchcase(model, s.scope_id))
+            if len(self._limits_by_model) < MANY_MODELS:
+                self._limits_by_model[model] = found
+        return found
+
+    def model_limits_of(self, model: str) -> tuple[LimitSpec, ...]:
+        """Return the limits of a public model alone."""
+        return tuple(spec for spec in self.limits_of(model) if spec.scope == "model")
 
     @property
     def models(self) -> list[str]:

@@ -116,7 +116,7 @@ class WarmUp(Limiter[Warmth]):
 
     def _came(self, terms: Terms, from_s: float, to_s: float) -> float:
         """Return the permits that come between two times of the warming up: the area under the rising rate."""
-        rise_s = terms.options.warm_up_s
+        rise_s: float = terms.options.warm_up_s
         rising_from, rising_to = min(from_s, rise_s), min(to_s, rise_s)
         shares = self._share(terms, rising_from) + self._share(terms, rising_to)
         return terms.rate * ((rising_to - rising_from) * shares / 2 + (to_s - from_s) - (rising_to - rising_from))
