@@ -9,7 +9,6 @@ waits for that moment and asks again, so that no permit is lost to a lease.
 from __future__ import annotations
 
 import asyncio
-import math
 import random
 import secrets
 from collections import deque
@@ -359,7 +358,7 @@ class Account:
         ahead, until_s = 0, now_s + self._lease_s
         if limiter.can_lease and not self._is_closing and all(verdict.granted for verdict in verdicts):
             room = limiter.left(terms, state, now_s) - limiter.size(terms) // 2
-            wanted = min(room, math.ceil(self._rate * self._lease_s))
+            wanted = min(room, int(self._rate * self._lease_s))
             if wanted > 0:
                 state, verdict = limiter.take(terms, state, now_s, wanted, until_s)
                 ahead = wanted if verdict.granted else 0
