@@ -37,14 +37,14 @@ async def admit_by_limits(call: Call, gateway: Gateway, groups: list[list[Candid
     if not specs:
         return
     grants, refused = await _take(call, gateway, specs)
-    call.grants.extend(grants)
     shown = [(grant.spec, grant.taken) for grant in grants]
     if refused is not None:
         shown.append(refused)
     call.limit_headers = _headers(call, gateway, shown)
     if refused is not None:
-        settle_limits(call)
+        give_back(grants)
         raise _refusal(call, *refused)
+    call.grants = grants
 
 
 async def take_for_channel(

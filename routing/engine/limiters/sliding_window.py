@@ -42,7 +42,7 @@ class SlidingWindow(Limiter[Used]):
         for stamp, count in zip(state.stamps, state.counts, strict=True):
             over -= count
             if over <= 0:
-                return state, Verdict(False, stamp + terms.window_s - now_s + EPSILON_S)
+                return state, Verdict(False, stamp + terms.window_s - now_s)
         raise AssertionError("the counts do not add up to their total")
 
     def adjust(self, terms: Terms, state: Used, now_s: float, n: int) -> Used:
@@ -70,7 +70,7 @@ class SlidingWindow(Limiter[Used]):
 
 def _passed(terms: Terms, state: Used, now_s: float) -> Used:
     """Return the state without what has run out."""
-    start_s = now_s - terms.window_s
+    start_s = now_s - terms.window_s + EPSILON_S  # who waited exactly as told is not refused by a rounding
     if not state.stamps or state.stamps[0] > start_s:
         return state
     first = bisect_right(state.stamps, start_s)

@@ -24,9 +24,7 @@ FLOW = ("ten_1", "key_1")
 
 def limit(algorithm: str = "sliding_window", limit: int = 100, window_s: int = 60, **options: Any) -> LimitSpec:
     kind: Any = "concurrency" if algorithm == "concurrency" else "requests"
-    return LimitSpec(
-        id=new_id("lim"), kind=kind, algorithm=algorithm, limit=limit, window_s=window_s, options=options
-    )
+    return LimitSpec(id=new_id("lim"), kind=kind, algorithm=algorithm, limit=limit, window_s=window_s, options=options)
 
 
 class Fleet:
@@ -338,7 +336,7 @@ async def test_accounts_nobody_uses_are_forgotten(monkeypatch):
 
 @pytest.mark.asyncio
 async def test_waiting_requests_leave_in_turn_by_key():
-    limits, spec = Limits(MemoryStore()), limit("leaky_bucket", 200, 1, queue=50)
+    limits, spec = Limits(MemoryStore(lambda: 1000.0)), limit("leaky_bucket", 200, 1, queue=50)
     order: list[str] = []
 
     async def ask(key: str) -> None:
@@ -351,7 +349,7 @@ async def test_waiting_requests_leave_in_turn_by_key():
 
 @pytest.mark.asyncio
 async def test_full_queue_makes_room_for_a_key_with_fewer_waiting():
-    limits, spec = Limits(MemoryStore()), limit("leaky_bucket", 100, 1, queue=4)
+    limits, spec = Limits(MemoryStore(lambda: 1000.0)), limit("leaky_bucket", 100, 1, queue=4)
 
     async def ask(key: str) -> bool:
         return (await limits.account("ten_1", spec).take(1, ("ten_1", key))).granted
@@ -365,7 +363,7 @@ async def test_full_queue_makes_room_for_a_key_with_fewer_waiting():
 
 @pytest.mark.asyncio
 async def test_who_leaves_the_queue_holds_nobody_up():
-    limits, spec = Limits(MemoryStore()), limit("leaky_bucket", 100, 1, queue=10)
+    limits, spec = Limits(MemoryStore(lambda: 1000.0)), limit("leaky_bucket", 100, 1, queue=10)
     asks = [asyncio.ensure_future(limits.account("ten_1", spec).take(1, FLOW)) for _ in range(4)]
     await asyncio.sleep(0)
     asks[1].cancel()
