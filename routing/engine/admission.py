@@ -15,7 +15,7 @@ from routing.engine.gateway import Gateway
 from routing.engine.leases import Grant, Taken
 from routing.engine.limiter import NEVER
 from routing.engine.operations import is_count
-from routing.engine.snapshot import Candidate
+from routing.engine.snapshot import Candidate, in_order
 from tenants.engine.limits import LimitSpec
 
 #: Outcomes of requests that no upstream has charged anybody for, unless it told its usage.
@@ -33,7 +33,7 @@ async def admit_by_limits(call: Call, gateway: Gateway, groups: list[list[Candid
     own, model = call.principal.limits, _model_of(groups)
     specs = call.snapshot.limits_of(model)
     if own:
-        specs = tuple(sorted((*own, *specs), key=_waits)) if specs else own
+        specs = in_order((*own, *specs)) if specs else own
     if not specs:
         return
     grants, refused = await _take(call, gateway, specs)
@@ -142,11 +142,6 @@ async def _take(
 
 def _model_of(groups: list[list[Candidate]]) -> str:
     return next((group[0].public_model for group in groups if group), "")
-
-
-def _waits(spec: LimitSpec) -> int:
-    """Sort limits so that nobody waits in a queue, or holds a place, for a refusal that could be known at once."""
-    return 2 if spec.algorithm == "leaky_bucket" else spec.kind == "concurrency"
 
 
 def _owner(call: Call, spec: LimitSpec) -> str:

@@ -188,6 +188,11 @@ class Candidate:
         return self.channel.operation(operations, self.upstream_model)
 
 
+def in_order(limits: Iterable[LimitSpec]) -> tuple[LimitSpec, ...]:
+    """Return limits in the order they are asked: nobody waits in a queue for a refusal that could be known at once."""
+    return tuple(sorted(limits, key=lambda spec: (spec.algorithm == "leaky_bucket", spec.kind == "concurrency")))
+
+
 class Snapshot:
     """A tenant's configuration with what every request looks up prepared."""
 
@@ -214,10 +219,8 @@ class Snapshot:
         self._index_limits()
 
     def _index_limits(self) -> None:
-        """Sort the limits by what they count for; those with a queue last, so that nobody waits for a refusal."""
-        specs = sorted(
-            self.document.limits, key=lambda spec: (spec.algorithm == "leaky_bucket", spec.kind == "concurrency")
-        )
+        """Sort the limits by what they count for."""
+        specs = in_order(self.document.limits)
         self.channel_limits = {
             channel.spec.id: tuple(s for s in specs if s.scope == "channel" and s.scope_id == channel.spec.id)
             for channel in self.channels.values()
