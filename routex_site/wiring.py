@@ -18,6 +18,8 @@ from routing.engine.asgi import GatewayApp
 from routing.engine.gateway import Gateway
 from routing.engine.snapshot import Snapshot, TenantDocument, build_snapshot
 from routing.engine.source import SnapshotSource
+from routing.engine.stores.memory import MemoryStore
+from routing.engine.stores.valkey import ValkeyStore
 
 logger = logging.getLogger("routex.wiring")
 
@@ -54,6 +56,8 @@ class Process:
         while self.gateway.in_flight and time.monotonic() < give_up_s:  # noqa: ASYNC110 an event would cost each request
             await asyncio.sleep(0.05)
         await self.sink.close()
+        await self.gateway.limits.close()
+        await self.gateway.store.close()
         if self.publisher is not None:
             await self.publisher.close()
         await self.upstreams.aclose()
@@ -85,6 +89,7 @@ def build_process(environment: Environment) -> Process:
         configuration=source,
         upstreams=upstreams,
         records=sink,
+        store=ValkeyStore(environment.redis_url) if environment.redis_url else MemoryStore(),
         max_body_bytes=environment.max_body_bytes,
     )
     return Process(environment, source, upstreams, sink, publisher, gateway, GatewayApp(gateway))

@@ -11,6 +11,7 @@ from typing import Protocol
 from analytics.engine.record import RequestRecord
 from channels_app.engine.provider import Upstreams
 from routing.engine.lastturns import LastTurns
+from routing.engine.leases import Limits
 from routing.engine.memory import StateMemory
 from routing.engine.probing import Probing
 from routing.engine.sessions import Sessions
@@ -72,11 +73,13 @@ class Gateway:
     commit_after_s: float = 10.0
     #: Silence in a stream after which a heartbeat goes out.
     heartbeat_s: float = 15.0
+    limits: Limits = field(init=False)
     in_flight: int = 0
     is_draining: bool = False
     sessions: Sessions = field(init=False)
     probing: Probing = field(init=False)
 
     def __post_init__(self) -> None:
+        self.limits = Limits(self.store)
         self.sessions = Sessions(self.store)
         self.probing = Probing(self.store)

@@ -160,6 +160,7 @@ def answer_headers(call: Call, candidate: Candidate) -> list[Header]:
         headers.append((own_name, request_id))
     if call.decision.rule:
         headers.append((b"x-routex-rule", call.decision.rule.encode()))
+    headers += call.limit_headers
     return headers
 
 
