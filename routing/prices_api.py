@@ -15,6 +15,7 @@ from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from analytics import public_prices
 from analytics.engine.price_book import PriceBook, PricedModel
 from analytics.models import PriceBook as StoredPrices
 from analytics.price_books import price_book_read, price_book_update
@@ -108,7 +109,7 @@ class PricesResource(Resource):
     def update_book(self, request: Request) -> Response:
         """Take over the prices of the installed package; every gateway has them within seconds."""
         self._check_platform()
-        version, is_new = price_book_update()
+        version, is_new = price_book_update(public_prices.resolve_apart)
         return Response({"version": version, "is_new": is_new})
 
     @extend_schema(request=RerateSerializer, responses=ReratedSerializer)
@@ -163,14 +164,14 @@ def _listed(book: PriceBook, asked: str, providers: Any) -> Iterator[dict[str, A
         prices = book.list_of(name) if name else None
         exact = book.model(name, model) if prices and asked else None
         if exact is not None:
-            yield from _row(provider, exact, at_s)
+            yield from _row(provider, exact, book.version, at_s)
         for entry in prices.models if prices else ():
-            if entry is not exact and model.lower() in entry.id.lower():
-                parts += _row(provider, entry, at_s)
+            if (exact is None or entry.id != exact.id) and model.lower() in entry.id.lower():
+                parts += _row(provider, entry, book.version, at_s)
     yield from parts
 
 
-def _row(provider: str, entry: PricedModel, at_s: float) -> Iterator[dict[str, Any]]:
+def _row(provider: str, entry: PricedModel, version: str, at_s: float) -> Iterator[dict[str, Any]]:
     price = entry.price(at_s)
     if price is None:
         return
@@ -181,7 +182,7 @@ def _row(provider: str, entry: PricedModel, at_s: float) -> Iterator[dict[str, A
         "tiers": {str(tier.above): _rates(tier.rates) for tier in price.tiers},
         "request_usd": usd_text(price.request_nano_usd),
         "web_search_usd": usd_text(price.web_search_nano_usd),
-        "version": price.version,
+        "version": version,
     }
 
 
