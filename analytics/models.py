@@ -102,7 +102,7 @@ class UsageQuarter(models.Model):
     cache_write_tokens = models.BigIntegerField()
     reasoning_tokens = models.BigIntegerField()
     cost_nano_usd = models.BigIntegerField(default=0, help_text="Sum over the requests whose cost is known.")
-    unpriced = models.BigIntegerField(default=0, help_text="How many requests were answered at an unknown cost.")
+    unpriced = models.BigIntegerField(default=0, help_text="How many requests used tokens whose price is not known.")
     total_ms = models.FloatField(help_text="Sum over the requests.")
     first_token_ms = models.FloatField(help_text="Sum over the requests that got a first token.")
     first_tokens = models.BigIntegerField(help_text="How many requests got a first token.")

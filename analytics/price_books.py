@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from django.utils import timezone
 
 from analytics import public_prices
@@ -18,12 +20,12 @@ def price_book_ensure() -> bool:
     return True
 
 
-def price_book_update() -> tuple[str, bool]:
+def price_book_update(resolve: Callable[[], tuple[str, bytes]] = public_prices.resolve) -> tuple[str, bool]:
     """Resolve the installed package's prices and put them in force; return their version and whether it is another.
 
     Older books stay: records name the version that they were rated with.
     """
-    source, (version, body) = public_prices.source(), public_prices.resolve()
+    source, (version, body) = public_prices.source(), resolve()
     current = PriceBook.objects.only("version", "source").first()
     if current is not None and (current.version, current.source) == (version, source):
         return version, False

@@ -95,6 +95,23 @@ def request_get(*, tenant_id: str, request_id: str) -> RequestRecord | None:
     return row if row and row.tenant_id == tenant_id else None
 
 
+def requests_rated(
+    *, tenant_id: str, since: dt.datetime, until: dt.datetime, after: str = "", limit: int
+) -> list[RequestRecord]:
+    """Return requests that a channel answered and whose tokens are known, oldest first.
+
+    `after` is the `request_cursor` of the last one before; raises ValueError when it is no cursor.
+    """
+    rows = RequestRecord.objects.filter(
+        tenant_id=tenant_id, started_at__gte=since, started_at__lt=until, input_tokens__isnull=False
+    ).exclude(channel_id="")
+    if after:
+        started, _, record_id = after.partition("-")
+        moment = moment_of(int(started))
+        rows = rows.filter(Q(started_at__gt=moment) | Q(id__gt=record_id), started_at__gte=moment)
+    return list(rows.order_by("started_at", "id")[:limit])
+
+
 def usage_by(
     *, tenant_id: str, dimension: Literal["channel_id", "model", "key_id", "bucket_at"], since: dt.datetime,
     until: dt.datetime,

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import datetime as dt
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 from django.db import connection, transaction
@@ -49,7 +50,7 @@ _RECOMPUTE = """
         coalesce(sum(input_tokens), 0), coalesce(sum(output_tokens), 0), coalesce(sum(cache_read_tokens), 0),
         coalesce(sum(cache_write_tokens), 0), coalesce(sum(reasoning_tokens), 0),
         coalesce(sum(cost_nano_usd), 0),
-        count(*) FILTER (WHERE cost_nano_usd IS NULL AND channel_id <> '' AND outcome <> 'failed'),
+        count(*) FILTER (WHERE cost_nano_usd IS NULL AND input_tokens IS NOT NULL),
         sum(total_ms::float8), coalesce(sum(first_token_ms::float8), 0), count(first_token_ms)
     FROM unnest(%(tenant_ids)s::text[], %(buckets)s::timestamptz[]) AS touched (tenant_id, bucket_at)
     JOIN analytics_requestrecord AS record
@@ -68,6 +69,26 @@ _RECOMPUTE = """
 """
 
 
+# Said apart for the same reason; and the tenant again, since the writer is exempt from the row policies.
+_REPRICE = f"""
+    UPDATE {TABLE} AS record SET cost_nano_usd = given.cost, price_version = given.version
+    FROM unnest(%(ids)s::text[], %(starts)s::timestamptz[], %(costs)s::bigint[], %(versions)s::text[])
+        AS given (id, started_at, cost, version)
+    WHERE record.id = given.id AND record.started_at = given.started_at AND record.tenant_id = %(tenant_id)s
+        AND record.started_at >= %(first)s AND record.started_at <= %(last)s
+"""  # noqa: S608 a constant
+
+
+@dataclass(frozen=True, slots=True)
+class NewCost:
+    """What a stored request costs from now on."""
+
+    id: str
+    started_at: dt.datetime
+    cost_nano_usd: int
+    price_version: str
+
+
 def usage_roll_up() -> int:
     """Recompute every quarter of an hour that got records since the last time, and return how many.
 
@@ -80,21 +101,50 @@ def usage_roll_up() -> int:
         mark = RollUpMark.objects.select_for_update().get(name="usage")
         cursor.execute(_TOUCHED, {"since": mark.recorded_at - OVERLAP, "oldest": oldest})
         touched = cursor.fetchall()
-        if touched:
-            tenant_ids, buckets = zip(*touched, strict=True)
-            cursor.execute(
-                _RECOMPUTE,
-                {
-                    "tenant_ids": list(tenant_ids),
-                    "buckets": list(buckets),
-                    "first": min(buckets),
-                    "last": max(buckets),
-                },
-            )
+        _recompute(cursor, touched)
         # The start of this transaction: what is committed during it has a later or nearly equal time.
         mark.recorded_at = now
         mark.save()
     return len(touched)
+
+
+def _recompute(cursor: Any, touched: Sequence[tuple[str, dt.datetime]]) -> None:
+    """Roll up these quarters (tenant and beginning) anew."""
+    if not touched:
+        return
+    tenant_ids, buckets = zip(*touched, strict=True)
+    cursor.execute(
+        _RECOMPUTE,
+        {"tenant_ids": list(tenant_ids), "buckets": list(buckets), "first": min(buckets), "last": max(buckets)},
+    )
+
+
+def costs_write(*, tenant_id: str, costs: Sequence[NewCost]) -> None:
+    """Give requests of a tenant other costs, and roll their quarters up anew. Runs in the tenant's scope."""
+    if not costs:
+        return
+    with _as_writer() as cursor:
+        cursor.execute(
+            _REPRICE,
+            {
+                "tenant_id": tenant_id,
+                "ids": [cost.id for cost in costs],
+                "starts": [cost.started_at for cost in costs],
+                "costs": [cost.cost_nano_usd for cost in costs],
+                "versions": [cost.price_version for cost in costs],
+                "first": min(cost.started_at for cost in costs),
+                "last": max(cost.started_at for cost in costs),
+            },
+        )
+    with connection.cursor() as cursor:
+        oldest = _oldest_kept()
+        quarters = {_quarter(cost.started_at) for cost in costs if cost.started_at >= oldest}
+        _recompute(cursor, [(tenant_id, quarter) for quarter in sorted(quarters)])
+
+
+def _quarter(moment: dt.datetime) -> dt.datetime:
+    """Return the beginning of a moment's quarter of an hour."""
+    return moment - dt.timedelta(minutes=moment.minute % 15, seconds=moment.second, microseconds=moment.microsecond)
 
 
 def _oldest_kept() -> dt.datetime:

@@ -15,12 +15,14 @@ from rest_framework.routers import SimpleRouter
 from analytics.api import Requests
 from channels_app.api import ChannelLimits, ChannelQuotas, Channels, Providers
 from routing.api import Routing, Transformers
+from routing.prices_api import PricesResource
 from tenants.api import Keys, Tenants
 
 router = SimpleRouter(trailing_slash=False, use_regex_path=False)
 router.register("channels", Channels, basename="channels")
 router.register("keys", Keys, basename="keys")
 router.register("limits", ChannelLimits, basename="limits")
+router.register("prices", PricesResource, basename="prices")
 router.register("providers", Providers, basename="providers")
 router.register("quotas", ChannelQuotas, basename="quotas")
 router.register("requests", Requests, basename="requests")

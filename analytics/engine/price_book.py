@@ -119,9 +119,9 @@ class PriceBook:
         return found
 
     def list_of(self, name: str) -> PriceList | None:
-        """Return a list by its name."""
+        """Return a list by its name, as it is stored: its prices do not say which version they are of."""
         if name not in self._lists and name in self._raw:
-            self._lists[name] = _stamped(_decode_list(self._raw[name]), self.version)
+            self._lists[name] = _decode_list(self._raw[name])
         return self._lists.get(name)
 
     @property
@@ -138,7 +138,7 @@ class PriceBook:
             for each in (prices, *map(self.list_of, prices.also)):
                 for entry in each.models if each is not None else ():
                     if entry.match.matches(spelling):
-                        return entry
+                        return _stamped(entry, self.version)
         return None
 
 
@@ -149,20 +149,13 @@ class Prices:
     book: PriceBook = field(default_factory=PriceBook)
 
 
-def _stamped(prices: PriceList, version: str) -> PriceList:
-    """Return a list whose prices say which version of the book they are from."""
+def _stamped(model: PricedModel, version: str) -> PricedModel:
+    """Return an entry whose prices say which version of the book they are from."""
     replace = msgspec.structs.replace
     return replace(
-        prices,
-        models=tuple(
-            replace(
-                model,
-                prices=tuple(
-                    replace(dated, price=dated.price and replace(dated.price, version=version))
-                    for dated in model.prices
-                ),
-            )
-            for model in prices.models
+        model,
+        prices=tuple(
+            replace(dated, price=dated.price and replace(dated.price, version=version)) for dated in model.prices
         ),
     )
 

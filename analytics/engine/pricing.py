@@ -62,15 +62,15 @@ def cost(usage: Usage, price: Price) -> int:
     text = max(usage.input_tokens - read - write_5m - write_1h - audio - image, 0)
     total = text * rates.input
     if read:
-        total += read * _first(rates.cache_read, rates.input)
+        total += read * _either(rates.cache_read, rates.input)
     if write_5m:
-        total += write_5m * _first(rates.cache_write, rates.input)
+        total += write_5m * _either(rates.cache_write, rates.input)
     if write_1h:
-        total += write_1h * _first(rates.cache_write_1h, rates.cache_write, rates.input)
+        total += write_1h * _either(rates.cache_write_1h, _either(rates.cache_write, rates.input))
     if audio:
-        total += audio * _first(rates.input_audio, rates.input)
+        total += audio * _either(rates.input_audio, rates.input)
     if image:
-        total += image * _first(rates.input_image, rates.input)
+        total += image * _either(rates.input_image, rates.input)
     total += _output_cost(usage, rates)
     total += _PER * (price.request_nano_usd + usage.web_searches * price.web_search_nano_usd)
     return (total + _PER // 2) // _PER
@@ -78,18 +78,17 @@ def cost(usage: Usage, price: Price) -> int:
 
 def _output_cost(usage: Usage, rates: Rates) -> int:
     """Return the cost of the output in millionths of a nano-USD."""
-    total = rest = 0
-    parts = (
-        (usage.reasoning_tokens, rates.reasoning),
-        (usage.output_audio_tokens, rates.output_audio),
-        (usage.output_image_tokens, rates.output_image),
-    )
-    rest = usage.output_tokens
-    for tokens, rate in parts:
-        # A part without a rate of its own stays among the rest.
-        if tokens and rate is not None:
-            total += tokens * rate
-            rest -= tokens
+    total, rest = 0, usage.output_tokens
+    # A part without a rate of its own stays among the rest.
+    if rates.reasoning is not None:
+        total += usage.reasoning_tokens * rates.reasoning
+        rest -= usage.reasoning_tokens
+    if rates.output_audio is not None:
+        total += usage.output_audio_tokens * rates.output_audio
+        rest -= usage.output_audio_tokens
+    if rates.output_image is not None:
+        total += usage.output_image_tokens * rates.output_image
+        rest -= usage.output_image_tokens
     return total + max(rest, 0) * rates.output
 
 
@@ -113,9 +112,9 @@ def _dearest_output(rates: Rates) -> int:
     return max(rates.output, rates.reasoning or 0, rates.output_audio or 0, rates.output_image or 0)
 
 
-def _first(*rates: int | None) -> int:
-    """Return the first rate that is named; the last one always is."""
-    return next(rate for rate in rates if rate is not None)
+def _either(rate: int | None, other: int) -> int:
+    """Return a rate, or the other one where it is not named."""
+    return other if rate is None else rate
 
 
 @lru_cache(maxsize=4096)

@@ -26,6 +26,6 @@ class Migration(migrations.Migration):
         migrations.AddField(
             "usagequarter",
             "unpriced",
-            models.BigIntegerField(default=0, help_text="How many requests were answered at an unknown cost."),
+            models.BigIntegerField(default=0, help_text="How many requests used tokens whose price is not known."),
         ),
     ]

@@ -17,10 +17,12 @@ app = typer.Typer(
 )
 config = typer.Typer(help="The configuration document: take it out, check it, put it in.", no_args_is_help=True)
 keys = typer.Typer(help="The keys that clients send.", no_args_is_help=True)
+prices = typer.Typer(help="What models cost, and what requests did.", no_args_is_help=True)
 requests = typer.Typer(help="What went through the gateway.", no_args_is_help=True)
 app.add_typer(config, name="config")
 app.add_typer(keys, name="keys")
 app.add_typer(requests, name="requests")
+app.add_typer(prices, name="prices")
 
 Json = Annotated[bool, typer.Option("--json", help="Write JSON.")]
 TenantName = Annotated[str, typer.Option("--tenant", "-t", help="Slug of the tenant.", envvar="ROUTEX_TENANT")]
@@ -166,3 +168,38 @@ def requests_tail(
     from routex_site.cli.requests import tail
 
     tail(tenant=tenant, limit=limit, as_json=as_json)
+
+
+@prices.command("ls")
+def prices_ls(
+    model: Annotated[str, typer.Argument(help="A model's name, or a part of names.")] = "",
+    provider: Annotated[str, typer.Option("--provider", "-p", help="Only this provider's.")] = "",
+    as_json: Json = False,
+) -> None:
+    """List public prices, USD per million tokens; channels may set their own over them."""
+    from routex_site.cli.prices import listing
+
+    listing(model=model, provider=provider, as_json=as_json)
+
+
+@prices.command("update")
+def prices_update(as_json: Json = False) -> None:
+    """Take over the prices of the installed package; a start does so too."""
+    from routex_site.cli.prices import update
+
+    update(as_json=as_json)
+
+
+@prices.command("rerate")
+def prices_rerate(
+    since: Annotated[str, typer.Option("--since", help="Day (UTC) or time in ISO 8601.")],
+    until: Annotated[str, typer.Option("--until", help="Day (UTC) or time in ISO 8601; now by default.")] = "",
+    version: Annotated[str, typer.Option("--version", help="By these stored public prices.")] = "",
+    tenant: TenantChoice = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Tell the difference, and change nothing.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Rate stored requests again by the prices of today; all tenants unless some are named."""
+    from routex_site.cli.prices import rerate
+
+    rerate(since=since, until=until, version=version, tenants=tenant or [], is_dry_run=dry_run, as_json=as_json)

@@ -10,7 +10,7 @@ from typing import Any
 from routex_site.cli.install import call
 from routex_site.cli.output import put_json, put_table
 
-COLUMNS = ["at", "status", "asked", "channel", "upstream", "tokens", "ms", "id"]
+COLUMNS = ["at", "status", "asked", "channel", "upstream", "tokens", "usd", "ms", "id"]
 #: How often the server is asked for what finished since.
 PAUSE_S = 1.0
 #: Ids that were shown; far more than finish between two looks.
@@ -58,6 +58,7 @@ def line_of(row: dict[str, Any]) -> dict[str, Any]:
         "channel": row.get("channel_slug") or row.get("channel"),
         "upstream": row.get("upstream_model"),
         "tokens": f"{_count(row.get('input_tokens'))}→{_count(row.get('output_tokens'))}",
+        "usd": row.get("cost_usd"),
         "ms": f"{total_ms:.0f}" if isinstance(total_ms, int | float) else None,
         "id": row["id"],
     }
@@ -67,7 +68,7 @@ def tail_line(row: dict[str, Any]) -> str:
     """Return one request as one line of text."""
     line = line_of(row)
     texts = [str(line[name] if line[name] not in {None, ""} else "-") for name in COLUMNS]
-    widths = (19, 4, 24, 16, 24, 12, 7, 0)
+    widths = (19, 4, 24, 16, 24, 12, 12, 7, 0)
     padded = (text.ljust(width) for text, width in zip(texts, widths, strict=True))
     return "".join(char if char.isprintable() else "�" for char in "  ".join(padded)).rstrip()
 

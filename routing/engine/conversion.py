@@ -66,7 +66,7 @@ def _embedding(call: Call, operation: str, model: str) -> Conversion:
         if len(answer.vectors) != count:
             raise ValueError(f"it has {len(answer.vectors)} vectors for {count} texts")
         if answer.usage is None:
-            answer = replace(answer, usage=Usage(input_tokens=estimated_tokens(asked.inputs)))
+            answer = replace(answer, usage=Usage(input_tokens=estimated_tokens(asked.inputs), is_estimated=True))
         return client.tell_embedding(route, asked, answer), Answer(answer.usage, answer.model)
 
     return Conversion(_encode(written), losses, read)
@@ -88,7 +88,7 @@ def _reranking(call: Call, operation: str, model: str) -> Conversion:
             texts = [text_of_document(document) or "" for document in asked.documents]
             # Each document is read together with the query.
             tokens = estimated_tokens(texts) + estimated_tokens([asked.query]) * len(texts)
-            answer = replace(answer, usage=Usage(input_tokens=tokens))
+            answer = replace(answer, usage=Usage(input_tokens=tokens, is_estimated=True))
         return client.tell_rerank(asked, answer), Answer(answer.usage)
 
     return Conversion(_encode(written), losses, read)

@@ -6,8 +6,12 @@ import asyncio
 import os
 from types import SimpleNamespace
 
+import msgspec
 import psycopg
 
+from analytics.engine.price_book import Clause, DatedPrice, PricedModel, PriceList, Prices
+from analytics.engine.pricing import Price
+from channels_app.engine.rates import Rates
 from routing.engine.source import SnapshotSource
 from routing.snapshots import publish_stale
 
@@ -27,6 +31,47 @@ def test_tenant_is_loaded_although_the_idle_connection_broke(cast, django_db_blo
             await source.stop()
 
     asyncio.run(load_break_load())
+
+
+def test_a_gateway_has_the_prices_before_it_knows_anybody_and_newer_ones_soon(cast, django_db_blocker):
+    url = os.environ["DATABASE_URL"]
+    prices = Prices()
+    entry = PricedModel("m", Clause("equals", "m"), (DatedPrice(Price(Rates(7))),))
+
+    async def follow() -> None:
+        source = SnapshotSource(url, lambda document: SimpleNamespace(document=document), poll_s=0.01, prices=prices)
+        source.start()
+        try:
+            assert await source.wait_ready(10)
+            assert prices.book.version == "test-1"
+            assert prices.book.price("list", "m", 0) is None
+            _store(url, "test-2", msgspec.json.encode({"lists": {"list": PriceList((entry,))}}))
+            while prices.book.version != "test-2":
+                await asyncio.sleep(0.01)
+            assert prices.book.price("list", "m", 0).rates.input == 7
+            _store(url, "test-3", b"no book")
+            _store(url, "test-4", b'{"lists":{}}')
+            while prices.book.version != "test-4":
+                await asyncio.sleep(0.01)
+        finally:
+            await source.stop()
+
+    with psycopg.connect(url) as connection:
+        connection.execute("DELETE FROM analytics_pricebook")
+    _store(url, "test-1", b'{"lists":{}}')
+    try:
+        asyncio.run(follow())
+    finally:
+        with psycopg.connect(url) as connection:
+            connection.execute("DELETE FROM analytics_pricebook")
+
+
+def _store(url: str, version: str, body: bytes) -> None:
+    with psycopg.connect(url) as connection:
+        connection.execute(
+            "INSERT INTO analytics_pricebook (version, source, body, in_force_since) VALUES (%s, 'test', %s, now())",
+            [version, body],
+        )
 
 
 def _break_connections(url: str) -> int:

@@ -200,6 +200,34 @@ def test_keys_that_nobody_watches_go_into_a_file_of_the_owners(tmp_path):
     assert path.read_text() == f"acme/ci\t{KEY}\n" and path.stat().st_mode & 0o777 == 0o600
 
 
+# --- prices
+
+
+def test_prices_are_listed_with_their_kinds_as_columns(server, capsys):
+    row = {"provider": "p", "model": "m", "rates": {"input": "1.00", "output": "2.00"}, "tiers": {"1000": {}}}
+    server.answers["/api/prices"] = (200, {"data": [row | {"version": "book-1"}], "has_more": True})
+    assert main(["prices", "ls", "m", "--provider", "p"]) == 0
+    output = capsys.readouterr()
+    assert output.out.splitlines()[1].split("\t") == ["p", "m", "1.00", "2.00", "-", "-", "above 1000", "book-1"]
+    assert "name a model" in output.err
+    assert server.asked[0][1] == "/api/prices?model=m&provider=p"
+
+
+def test_requests_are_rated_again_step_by_step_for_every_tenant(server, capsys):
+    counts = {"looked_at": 2, "changed": 1, "unpriced": 0, "before_usd": "0.10", "after_usd": "0.000000001"}
+    server.answers["/api/tenants"] = (200, {"data": [{"slug": "acme"}], "has_more": False})
+    server.answers["/api/prices/rerate"] = (200, counts | {"next": "", "version": "book-1"})
+    assert main(["prices", "rerate", "--since", "2026-01-31", "--dry-run", "--json"]) == 0
+    [row] = json.loads(capsys.readouterr().out)
+    assert row == {
+        "tenant": "acme", "looked_at": 2, "changed": 1, "unpriced": 0,
+        "before_usd": "0.10", "after_usd": "0.000000001", "difference_usd": "-0.099999999",
+    }  # fmt: skip
+    method, _, headers, body = server.asked[-1]
+    assert (method, headers["x-routex-tenant"]) == ("POST", "acme")
+    assert json.loads(body) == {"since": "2026-01-31T00:00:00Z", "version": "", "dry_run": True, "after": ""}
+
+
 # --- the configuration, on the database itself
 
 
