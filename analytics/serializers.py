@@ -1,10 +1,10 @@
-"""Requests as the management API writes them."""
+"""Requests and sessions as the management API writes them."""
 
 from __future__ import annotations
 
 from rest_framework import serializers
 
-from analytics.models import RequestRecord
+from analytics.models import RequestRecord, SessionPin
 
 
 class RequestSerializer(serializers.ModelSerializer[RequestRecord]):
@@ -20,5 +20,17 @@ class RequestSerializer(serializers.ModelSerializer[RequestRecord]):
             *("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens", "reasoning_tokens"),
             *("queue_ms", "connect_ms", "first_token_ms", "total_ms", "request_bytes", "response_bytes"),
             *("client_address", "user_agent"),
+        )
+        read_only_fields = fields
+
+
+class SessionSerializer(serializers.ModelSerializer[SessionPin]):
+    """Where a conversation stays."""
+
+    class Meta:
+        model = SessionPin
+        fields = (
+            *("id", "session", "model", "channel_id", "credential", "cached_tokens"),
+            *("begun_at", "used_at", "expires_at"),
         )
         read_only_fields = fields
