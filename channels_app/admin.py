@@ -24,7 +24,8 @@ from channels_app.services import (
 )
 from tenants.admin_fields import JsonLinesField, LinesField, ServedModelsField
 from tenants.admin_sites import ReadOnly, TenantAdmin, TenantForm, TenantInline, member_of, tenant_site
-from tenants.models import GatewayKey, Limit, Quota, Scope
+from tenants.limit_checks import check_limit
+from tenants.models import GatewayKey, Limit, LimitScope, Quota, Scope
 
 NANO_USD = 1_000_000_000
 
@@ -249,7 +250,9 @@ class ScopedForm(TenantForm):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        if self.instance.scope_id:
+        if self.instance.scope == LimitScope.MODEL:
+            self.fields["scope_slug"].initial = self.instance.scope_id
+        elif self.instance.scope_id:
             row = _scoped_rows(self.instance.scope).filter(pk=self.instance.scope_id).first()
             self.fields["scope_slug"].initial = row.slug if row else ""
 
@@ -260,6 +263,10 @@ class ScopedForm(TenantForm):
         self.instance.scope_id = ""
         if scope == Scope.TENANT and slug:
             self.add_error("scope_slug", "Leave this empty, or count for a key or channel.")
+        elif scope == LimitScope.MODEL:
+            self.instance.scope_id = slug
+            if not slug:
+                self.add_error("scope_slug", "Which models? Write a name, or a pattern such as gpt-*.")
         elif scope and scope != Scope.TENANT:
             row = _scoped_rows(scope).filter(slug=slug).first()
             if row is None:
@@ -281,8 +288,6 @@ class ScopedAdmin(TenantAdmin):
     """What limits and quotas share."""
 
     list_filter = ("scope", "kind")
-    list_before_template = "admin/not_enforced.html"
-    change_form_before_template = "admin/not_enforced.html"
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         """Return the rows with the slug of what they are counted for."""
@@ -295,16 +300,52 @@ class ScopedAdmin(TenantAdmin):
         """Return what the row is counted for."""
         if obj.scope == Scope.TENANT:
             return "the whole tenant"
+        if obj.scope == LimitScope.MODEL:
+            return f"model {obj.scope_id}"
         return f"{obj.scope} {obj.key_slug or obj.channel_slug or '(deleted)'}"
 
 
 class LimitForm(ScopedForm):
-    """A limit."""
+    """A limit; what its limiter may be told is the limiter's own check."""
+
+    options = forms.JSONField(
+        required=False,
+        initial=dict,
+        widget=UnfoldAdminTextInputWidget(),
+        help_text='The algorithm\'s own, such as {"burst": 20}. on_outage: "local" or "closed", for the time that '
+        "the counters cannot be reached.",
+    )
 
     class Meta:
         model = Limit
-        fields = ("scope", "kind", "limit", "window_s")
+        fields = ("scope", "kind", "limit", "window_s", "algorithm", "options")
         labels: ClassVar = {"scope": "Counted for", "window_s": "Window, seconds"}
+        help_texts: ClassVar = {
+            "algorithm": "sliding_window, token_bucket, leaky_bucket, warm_up or adaptive; "
+            "requests at once have only their own."
+        }
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["algorithm"].required = False  # an empty one is the usual one
+        self.fields["scope_slug"].label = "Key, channel or models"
+        self.fields[
+            "scope_slug"
+        ].help_text = (
+            "Slug of the key or channel; for models a name or a pattern such as gpt-*; empty for the whole tenant."
+        )
+
+    def clean(self) -> dict[str, Any] | None:
+        """Let the limiter check its options."""
+        values = super().clean() or {}
+        values["algorithm"] = values.get("algorithm") or "sliding_window"
+        values["options"] = values.get("options") or {}
+        if not isinstance(values["options"], dict):
+            self.add_error("options", 'Write an object such as {"burst": 20}.')
+        elif not self.errors:
+            names = ("kind", "algorithm", "limit", "window_s", "options")
+            check_limit(**{name: values[name] for name in names})
+        return values
 
 
 @admin.register(Limit, site=tenant_site)
@@ -313,7 +354,7 @@ class LimitAdmin(ScopedAdmin):
 
     noun = "limit"
     form = LimitForm
-    fields = ("scope", "scope_slug", "kind", "limit", "window_s")
+    fields = ("scope", "scope_slug", "kind", "limit", "window_s", "algorithm", "options")
     list_display = ("limit_text", "counted_for")
 
     @admin.display(description="Limit", ordering="limit")
@@ -365,6 +406,8 @@ class QuotaAdmin(ScopedAdmin):
     """How much per calendar window."""
 
     noun = "quota"
+    list_before_template = "admin/not_enforced.html"
+    change_form_before_template = "admin/not_enforced.html"
     form = QuotaForm
     fields = ("scope", "scope_slug", "kind", "amount", "window")
     list_display = ("quota_text", "counted_for")

@@ -59,6 +59,7 @@ class Process:
             await asyncio.sleep(0.05)
         await self.sink.close()
         await self.session_table.stop()
+        await self.gateway.limits.close()
         await self.gateway.store.close()
         if self.publisher is not None:
             await self.publisher.close()

@@ -19,6 +19,7 @@ from django.core.validators import validate_email
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from routing.config_text import ConfigError, Parsed, Problem, pointed
+from routing.engine import limiters
 from tenants.engine import keys
 from tenants.engine.money import nano_usd
 from tenants.models import Quota, validate_slug
@@ -37,12 +38,39 @@ Globs = Annotated[list[Name], Meta(min_length=1)]
 
 
 class LimitEntry(Struct, kw_only=True):
-    """How fast; identified by kind and window."""
+    """How fast; identified by models, kind and window. What follows `model` is the algorithm's own.
+
+    `model` stands in a tenant's list only: the names, or a pattern of them, that the limit counts for.
+    """
 
     kind: Literal["requests", "tokens", "concurrency"]
     limit: Count
     algorithm: Text = "sliding_window"
     window_s: Seconds = 60
+    model: Name | UnsetType = UNSET
+    on_outage: Literal["local", "closed"] | UnsetType = UNSET
+    burst: int | UnsetType = UNSET
+    queue: int | UnsetType = UNSET
+    warm_up_s: float | UnsetType = UNSET
+    cold: float | UnsetType = UNSET
+    idle_s: float | UnsetType = UNSET
+    floor: float | UnsetType = UNSET
+    increase: float | UnsetType = UNSET
+    decrease: float | UnsetType = UNSET
+    hold_s: float | UnsetType = UNSET
+    #: Those of limiters from outside packages.
+    options: dict[str, Any] = {}
+
+    def all_options(self) -> dict[str, Any]:
+        """Return what the algorithm is told."""
+        given = {name: getattr(self, name) for name in LIMIT_OPTIONS}
+        return {name: value for name, value in given.items() if value is not UNSET} | self.options
+
+
+#: The options that have names of their own in a document.
+LIMIT_OPTIONS = (
+    "on_outage", "burst", "queue", "warm_up_s", "cold", "idle_s", "floor", "increase", "decrease", "hold_s",
+)  # fmt: skip
 
 
 class QuotaEntry(Struct, kw_only=True):
@@ -341,15 +369,23 @@ def _owners(tenant: TenantEntry, at: str) -> Iterator[tuple[TenantEntry | KeyEnt
 
 
 def _check_limits(owner: TenantEntry | KeyEntry | ChannelEntry, at: str, note: Note) -> None:
-    seen: set[tuple[str, str, Any]] = set()
+    seen: set[tuple[Any, ...]] = set()
 
-    def once(identity: tuple[str, str, Any], where: str) -> None:
+    def once(identity: tuple[Any, ...], where: str) -> None:
         if identity in seen:
             note(where, "The same kind and window stand here twice; keep one of them.")
         seen.add(identity)
 
     for place, limit in enumerate(owner.limits):
-        once(("limit", limit.kind, limit.window_s), f"{at}/limits/{place}")
+        where = f"{at}/limits/{place}"
+        once(("limit", limit.model, limit.kind, limit.window_s), where)
+        if limit.model is not UNSET and not isinstance(owner, TenantEntry):
+            note(f"{where}/model", "Limits of models stand in the tenant's own list.")
+        with _noted(where, note):
+            limiters.check(
+                kind=limit.kind, algorithm=limit.algorithm, limit=limit.limit, window_s=limit.window_s,
+                options=limit.all_options(),
+            )  # fmt: skip
     for place, quota in enumerate(owner.quotas):
         where = f"{at}/quotas/{place}"
         if sum(value is not UNSET for value in (quota.usd, quota.tokens, quota.requests)) != 1:

@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 from channels_app.models import Channel
-from routing.config_document import API_VERSION
+from routing.config_document import API_VERSION, LIMIT_OPTIONS
 from routing.config_text import dump, quoted_all
 from routing.models import RoutingPolicy
 from routing.selectors import aliases_by_name, fallbacks_by_model, policy_get
 from tenants.context import tenant_scope
 from tenants.engine.money import usd_text
-from tenants.models import GatewayKey, KeyState, Limit, Membership, Quota, Scope, Tenant
+from tenants.models import GatewayKey, KeyState, Limit, LimitScope, Membership, Quota, Scope, Tenant
 
 
 def tenants_document(tenants: Sequence[Tenant], *, is_operator: bool) -> dict[str, Any]:
@@ -72,11 +72,19 @@ Owned = dict[tuple[str, str], list[dict[str, Any]]]
 
 def _limits() -> Owned:
     found: Owned = {}
-    for row in Limit.objects.order_by("kind", "window_s"):
+    for row in Limit.objects.order_by("kind", "window_s", "scope_id"):
         entry: dict[str, Any] = {"kind": row.kind, "limit": row.limit}
         if row.kind != Limit.Kind.CONCURRENCY:
             entry |= {"algorithm": row.algorithm, "window_s": row.window_s}
-        found.setdefault((row.scope, row.scope_id), []).append(entry)
+        named = {name: value for name, value in sorted(row.options.items()) if name in LIMIT_OPTIONS}
+        entry |= named
+        if others := {name: value for name, value in sorted(row.options.items()) if name not in named}:
+            entry["options"] = others
+        owner = (row.scope, row.scope_id)
+        if row.scope == LimitScope.MODEL:
+            entry["model"] = row.scope_id
+            owner = (Scope.TENANT.value, "")
+        found.setdefault(owner, []).append(entry)
     return found
 
 

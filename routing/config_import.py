@@ -31,7 +31,7 @@ from routing.config_text import ConfigError, Problem, pointed
 from routing.selectors import aliases_by_name, fallbacks_by_model, policy_get
 from routing.services import alias_set, fallback_set, policy_set
 from tenants.engine import keys
-from tenants.models import GatewayKey, KeyState, Limit, Membership, Quota, Scope, Tenant, User
+from tenants.models import GatewayKey, KeyState, Limit, LimitScope, Membership, Quota, Scope, Tenant, User
 from tenants.services import (
     audit_record,
     key_issue,
@@ -229,16 +229,19 @@ class TenantImport:
 
     def _amounts(self, owner: TenantEntry | KeyEntry | ChannelEntry, scope: Scope, scope_id: str, name: str) -> None:
         for limit in owner.limits:
-            self._limit(limit, scope, scope_id, f"{name}limit/{limit.kind}")
+            if limit.model is not UNSET:
+                self._limit(limit, LimitScope.MODEL, limit.model, f"model/{limit.model}/limit/{limit.kind}")
+            else:
+                self._limit(limit, LimitScope(scope), scope_id, f"{name}limit/{limit.kind}")
         for quota in owner.quotas:
             self._quota(quota, scope, scope_id, f"{name}quota/{quota.kind}-{quota.window}")
 
-    def _limit(self, entry: LimitEntry, scope: Scope, scope_id: str, name: str) -> None:
+    def _limit(self, entry: LimitEntry, scope: LimitScope, scope_id: str, name: str) -> None:
         rows = Limit.objects.filter(scope=scope, scope_id=scope_id, kind=entry.kind)
         if entry.kind != Limit.Kind.CONCURRENCY.value:  # what is counted at once has no window
             rows, name = rows.filter(window_s=entry.window_s), f"{name}-{entry.window_s}s"
         row = rows.first()
-        wanted: dict[str, Any] = {"limit": entry.limit}
+        wanted: dict[str, Any] = {"limit": entry.limit, "options": entry.all_options()}
         if entry.kind != Limit.Kind.CONCURRENCY.value:
             wanted["algorithm"] = entry.algorithm
         changed = differing(row, wanted) if row else tuple(wanted)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from typing import Any
 
+import msgspec
 from django.db import connection
 from django.db.models import F, Q
 from django.utils import timezone
@@ -12,6 +13,7 @@ from django.utils import timezone
 from channels_app.engine.providers import PROVIDERS
 from channels_app.engine.rates import read_overrides
 from channels_app.models import Channel
+from routing.engine.limiters import terms_of
 from routing.engine.snapshot import (
     ChannelSpec,
     CredentialSpec,
@@ -25,7 +27,8 @@ from routing.engine.strategies import STRATEGIES
 from routing.engine.transformers import chain_of
 from routing.models import ModelAlias, ModelFallback, RoutingPolicy
 from tenants.context import platform_scope, tenant_scope
-from tenants.models import ConfigState, Tenant
+from tenants.engine.limits import LimitSpec
+from tenants.models import ConfigState, Limit, LimitScope, Tenant
 
 logger = logging.getLogger("routex.snapshots")
 
@@ -104,6 +107,7 @@ def compile_tenant(*, tenant: Tenant, version: int) -> TenantDocument:
         private_upstreams=tuple(tenant.private_upstreams),
         channels=tuple(_channel(channel) for channel in Channel.objects.prefetch_related("credentials")),
         aliases={alias.name: alias.target for alias in ModelAlias.objects.all()},
+        limits=_limits(),
         fallbacks={row.model: tuple(row.fallbacks) for row in ModelFallback.objects.all()},
         policy=PolicySpec(
             strategy=policy.strategy,
@@ -118,6 +122,19 @@ def compile_tenant(*, tenant: Tenant, version: int) -> TenantDocument:
             has_cooldown=policy.has_cooldown,
         ),
     )
+
+
+def _limits() -> tuple[LimitSpec, ...]:
+    """Return the limits of the tenant, its channels and models; a key's own go to the gateways with the key."""
+    found = []
+    for row in Limit.objects.exclude(scope=LimitScope.KEY).order_by("scope", "scope_id", "kind", "window_s"):
+        try:
+            spec = msgspec.convert({name: getattr(row, name) for name in LimitSpec.__struct_fields__}, LimitSpec)
+            terms_of(spec)
+        except ValueError as error:
+            raise DoesNotCompile(f"Limit {row.id} ({row}): {error}") from error
+        found.append(spec)
+    return tuple(found)
 
 
 def _channel(channel: Channel) -> ChannelSpec:

@@ -13,7 +13,7 @@ from rest_framework.response import Response
 from tenants import services
 from tenants.engine.ids import is_id
 from tenants.filters import KeyFilter, LimitFilter, QuotaFilter, TenantFilter
-from tenants.models import GatewayKey, KeyState, Limit, Quota, Scope, Tenant
+from tenants.models import GatewayKey, KeyState, Limit, LimitScope, Quota, Scope, Tenant
 from tenants.problems import Problem
 from tenants.rest.resources import Creating, Deleting, Listing, Patching, Reading
 from tenants.serializers import KeySerializer, LimitSerializer, NewKeySerializer, QuotaSerializer, TenantSerializer
@@ -81,7 +81,9 @@ class _Countings(Listing, Reading, Creating, Patching, Deleting, Generic[Counted
         return self.model._default_manager.filter(tenant_id=self.tenant_id)
 
     def scope_target(self, scope: str, reference: str) -> str | None:
-        """Return the id of what a scope and an id or slug mean, or None."""
+        """Return the id of what a scope and an id or slug mean, or None; a model's pattern means itself."""
+        if scope == LimitScope.MODEL:
+            return reference
         if scope != Scope.KEY:
             return None
         where = Q(pk=reference) if is_id(reference, "key") else Q(slug=reference)

@@ -14,7 +14,7 @@ from tenants.context import in_platform, in_tenant
 from tenants.engine import keys
 from tenants.engine.money import usd_text
 from tenants.engine.principal import Principal
-from tenants.models import GatewayKey, KeyState, Quota, Tenant
+from tenants.models import GatewayKey, KeyState, LimitScope, Quota, Tenant
 from tenants.selectors import key_find, limits_of, principal_of_key, quotas_of
 
 router = Router(tags=["key"])
@@ -103,8 +103,11 @@ class LimitOut(Schema):
 
     scope: str
     kind: str
+    #: The pattern of model names that it counts for, if not for all.
+    model: str | None
     limit: int
     window_s: int | None
+    algorithm: str
 
 
 class QuotaOut(Schema):
@@ -152,7 +155,9 @@ def _describe(tenant_id: str, key_id: str) -> dict[str, Any]:
             {
                 "scope": limit.scope,
                 "kind": limit.kind,
+                "model": limit.scope_id if limit.scope == LimitScope.MODEL else None,
                 "limit": limit.limit,
+                "algorithm": limit.kind if limit.kind == limit.Kind.CONCURRENCY else limit.algorithm,
                 "window_s": None if limit.kind == limit.Kind.CONCURRENCY else limit.window_s,
             }
             for limit in limits_of(tenant_id=tenant_id, key_id=key_id)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import django_filters
 from django.db.models import Q, QuerySet
 
-from tenants.models import GatewayKey, KeyState, Limit, Quota, Scope, Tenant
+from tenants.models import GatewayKey, KeyState, Limit, LimitScope, Quota, Scope, Tenant
 
 
 class KeyFilter(django_filters.FilterSet):
@@ -27,7 +27,7 @@ class KeyFilter(django_filters.FilterSet):
 class LimitFilter(django_filters.FilterSet):
     """`?scope=&scope_id=&kind=`"""
 
-    scope = django_filters.ChoiceFilter(choices=Scope.choices)
+    scope = django_filters.ChoiceFilter(choices=LimitScope.choices)
     scope_id = django_filters.CharFilter()
     kind = django_filters.ChoiceFilter(choices=Limit.Kind.choices)
 

@@ -241,8 +241,17 @@ class Scope(models.TextChoices):
     CHANNEL = "channel"
 
 
+class LimitScope(models.TextChoices):
+    """What a limit is counted for: also for models, by a pattern of their public names."""
+
+    TENANT = "tenant"
+    KEY = "key"
+    CHANNEL = "channel"
+    MODEL = "model"
+
+
 class Limit(models.Model):
-    """How fast: requests or tokens in a sliding window, or requests at once."""
+    """How fast: requests or tokens in a window, or requests at once."""
 
     class Kind(models.TextChoices):
         """What is counted."""
@@ -253,12 +262,18 @@ class Limit(models.Model):
 
     id = IdField("lim")
     tenant = models.ForeignKey(Tenant, on_delete=models.CASCADE, related_name="limits")
-    scope = models.CharField(max_length=20, choices=Scope, default=Scope.TENANT)
-    scope_id = models.CharField(max_length=31, blank=True, help_text="Id of the key or channel; empty for the tenant.")
+    scope = models.CharField(max_length=20, choices=LimitScope, default=LimitScope.TENANT)
+    scope_id = models.CharField(
+        max_length=200,
+        blank=True,
+        help_text="Id of the key or channel, or a pattern of model names; empty for the tenant.",
+    )
     kind = models.CharField(max_length=20, choices=Kind)
     algorithm = models.CharField(max_length=30, default="sliding_window")
     limit = models.PositiveBigIntegerField()
     window_s = models.PositiveIntegerField(default=60, help_text="Seconds; ignored for concurrency.")
+    #: The limiter's own, such as `burst`; routing/engine/limiters says which there are.
+    options = models.JSONField(default=dict, blank=True)
 
     class Meta:
         ordering: ClassVar[list[str]] = ["scope", "scope_id", "kind", "window_s"]

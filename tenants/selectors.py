@@ -13,6 +13,7 @@ from tenants.models import (
     GatewayKey,
     KeyState,
     Limit,
+    LimitScope,
     ManagementToken,
     Membership,
     Quota,
@@ -103,8 +104,8 @@ def principal_of_key(*, key: GatewayKey) -> Principal:
 
 
 def limits_of(*, tenant_id: str, key_id: str) -> list[Limit]:
-    """Return the limits that count for a key: its own and its tenant's."""
-    return list(Limit.objects.filter(_counting_for(key_id), tenant_id=tenant_id))
+    """Return the limits that count for a key: its own, its tenant's and those of models."""
+    return list(Limit.objects.filter(_counting_for(key_id) | Q(scope=LimitScope.MODEL), tenant_id=tenant_id))
 
 
 def quotas_of(*, tenant_id: str, key_id: str) -> list[Quota]:

@@ -11,7 +11,7 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from tenants.engine.money import MAX_NANO, nano_usd, usd_text
-from tenants.models import KeyState, Limit, Quota, Scope, Tenant, everything
+from tenants.models import KeyState, Limit, LimitScope, Quota, Scope, Tenant, everything
 from tenants.rest.serializers import Strict
 
 MAX_WINDOW_S = 86_400
@@ -63,13 +63,24 @@ class _Scoped(Strict):
 
 
 class LimitSerializer(_Scoped):
-    """How fast: requests or tokens in a sliding window, or requests at once."""
+    """How fast: requests or tokens in a window, or requests at once."""
 
+    scope = serializers.ChoiceField(LimitScope.choices, default=LimitScope.TENANT)
+    scope_id = serializers.CharField(
+        max_length=200, default="", allow_blank=True,
+        help_text="Id or slug of the key or channel, or a pattern of model names such as gpt-*; empty for the tenant.",
+    )  # fmt: skip
     kind = serializers.ChoiceField(Limit.Kind.choices)
-    algorithm = serializers.ChoiceField(["sliding_window"], default="sliding_window")
+    algorithm = serializers.CharField(
+        max_length=30, default="sliding_window",
+        help_text="sliding_window, token_bucket, leaky_bucket, warm_up or adaptive; concurrency has only its own.",
+    )  # fmt: skip
     limit = serializers.IntegerField(min_value=0, max_value=MAX_NANO)
     window_s = serializers.IntegerField(
         min_value=1, max_value=MAX_WINDOW_S, default=60, help_text="Always 60 for concurrency, which has no window."
+    )
+    options = serializers.DictField(
+        default=dict, help_text='The algorithm\'s own, such as {"burst": 20}, and on_outage: local or closed.'
     )
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from django.utils import timezone
 
 from tenants.context import platform_scope, tenant_scope
 from tenants.engine import keys
+from tenants.limit_checks import check_limit
 from tenants.models import (
     AuditEvent,
     ConfigState,
@@ -264,12 +265,17 @@ def membership_set(*, tenant_id: str, user: User, role: str, actor: str = SYSTEM
 
 def limit_set(
     *, tenant_id: str, kind: str, limit: int, window_s: int = 60, scope: str = "tenant", scope_id: str = "",
-    algorithm: str = "sliding_window", actor: str = SYSTEM,
+    algorithm: str = "sliding_window", options: dict[str, Any] | None = None, actor: str = SYSTEM,
 ) -> Limit:  # fmt: skip
-    """Set a limit; (scope, kind, window) identifies it, so setting it again changes it and keeps its counters."""
+    """Set a limit; (scope, kind, window) identifies it, so setting it again changes it and keeps its counters.
+
+    Raises:
+        ValidationError: no limiter takes this.
+    """
+    check_limit(kind=kind, algorithm=algorithm, limit=limit, window_s=window_s, options=options or {})
     row, _ = Limit.objects.update_or_create(
         tenant_id=tenant_id, scope=scope, scope_id=scope_id, kind=kind, window_s=window_s,
-        defaults={"limit": limit, "algorithm": algorithm},
+        defaults={"limit": limit, "algorithm": algorithm, "options": options or {}},
     )  # fmt: skip
     config_touch(tenant_id=tenant_id)
     audit_record(tenant_id=tenant_id, actor=actor, action="limit.set", target=row)

@@ -281,6 +281,7 @@ async def _refuse(call: Call, error: GatewayError, reply: AsgiReply) -> None:
         (b"x-request-id", call.id.encode()),
         (b"cache-control", b"no-store"),
         *rendered.headers,
+        *call.limit_headers,
     ]
     if call.attempts:
         headers.append((b"x-routex-attempts", str(call.tries).encode()))

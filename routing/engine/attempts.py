@@ -16,6 +16,7 @@ from channels_app.engine.errors import (
     UpstreamStatus,
     UpstreamTimeout,
 )
+from routing.engine.admission import give_back, give_back_unused, take_for_channel, tell_limits
 from routing.engine.allowance import allowance
 from routing.engine.call import Call
 from routing.engine.errors import (
@@ -30,6 +31,7 @@ from routing.engine.errors import (
 from routing.engine.failures import told_id
 from routing.engine.format import Asked
 from routing.engine.gateway import Gateway
+from routing.engine.leases import Grant
 from routing.engine.ordering import Ordering
 from routing.engine.passage import Passage, passage_to
 from routing.engine.retries import RetryBudget
@@ -87,6 +89,8 @@ class Attempt:
         #: Why candidates cannot carry the request at all.
         self.refusals: list[GatewayError] = []
         self._passages: dict[int, Passage] = {}
+        #: The model whose limits have been asked before the first try.
+        self._first_model = ""
 
     async def run(self, groups: list[list[Candidate]]) -> Committed:
         """Try each group (a model, then its fallbacks) in the strategy's order, in rounds, within the budget.
@@ -95,6 +99,7 @@ class Attempt:
             GatewayError: no try gave an answer; the class says what the client may do about it.
         """
         groups = [group for group in groups if group]
+        self._first_model = next((group[0].public_model for group in groups), "")
         self.ordering.name_session(groups)
         ordered: list[list[Candidate]] = []
         pause_s = ROUND_PAUSE_S
@@ -127,10 +132,11 @@ class Attempt:
             self._passed_over(candidate, state, "cooling_down", "every credential is resting")
             return None
         for credential in credentials or [Credential("", "")]:
-            if not (self._may_try(candidate, state) and await self._admits(candidate, state)):
+            grants = await self._leave(candidate, state)
+            if grants is None:
                 return None
             try:
-                committed = await self._try(passage, credential, state)
+                committed = await self._try(passage, credential, state, grants)
             except UpstreamError as error:
                 self._failed(passage, credential, state, error)
                 if not error.is_retryable:
@@ -140,6 +146,24 @@ class Attempt:
             else:
                 self._succeeded(committed, credential, state)
                 return committed
+        return None
+
+    async def _leave(self, candidate: Candidate, state: ChannelState) -> list[Grant] | None:
+        """Return what one try took from the channel's limits; None when the channel must not be tried now."""
+        if not self._may_try(candidate, state) or self._is_shut(candidate, state):
+            return None
+        grants, refusal = await take_for_channel(self.call, self.gateway, candidate, self._first_model)
+        if refusal is None:
+            if await self._admits(candidate, state):
+                return grants
+            give_back(grants)
+            return None
+        if refusal.retry_after_s is None:
+            self.refusals.append(refusal)
+            self._left_out(candidate, "cannot_carry", refusal.message[:300])
+        else:
+            self.waits_s.append(refusal.retry_after_s)
+            self._left_out(candidate, "limited", refusal.message[:300])
         return None
 
     def _may_try(self, candidate: Candidate, state: ChannelState) -> bool:
@@ -157,17 +181,25 @@ class Attempt:
             return False
         return True
 
+    def _is_shut(self, candidate: Candidate, state: ChannelState) -> bool:
+        """Whether the breaker lets nothing through."""
+        if state.breaker.standing(self.policy, self.gateway.clock()) != "open":
+            return False
+        is_probed = state.breaker.has_trial
+        detail = "after failures, another request is trying it" if is_probed else "the breaker is open after failures"
+        self._passed_over(candidate, state, "breaker_open", detail)
+        return True
+
     async def _admits(self, candidate: Candidate, state: ChannelState) -> bool:
-        """Whether the breaker lets a try through; half open, it lets one through in all processes."""
+        """Whether the breaker lets this try through; half open, it lets one through in all processes."""
         now_s = self.gateway.clock()
         standing = state.breaker.standing(self.policy, now_s)
-        if standing == "closed":
-            return True
         probing = self.gateway.probing
-        if standing == "half_open" and await probing.take(self.tenant_id, candidate.channel, state, self.policy, now_s):
+        if standing == "closed" or (
+            standing == "half_open" and await probing.take(self.tenant_id, candidate.channel, state, self.policy, now_s)
+        ):
             return True
-        detail = "another request is trying it" if state.breaker.has_trial else "the breaker is open after failures"
-        self._passed_over(candidate, state, "breaker_open", detail)
+        self._passed_over(candidate, state, "breaker_open", "after failures, another request is trying it")
         return False
 
     async def _passage(self, candidate: Candidate) -> Passage | None:
@@ -186,7 +218,9 @@ class Attempt:
             self._left_out(candidate, "cannot_carry", refusal.message[:300])
         return passage
 
-    async def _try(self, passage: Passage, credential: Credential, state: ChannelState) -> Committed:
+    async def _try(
+        self, passage: Passage, credential: Credential, state: ChannelState, grants: list[Grant]
+    ) -> Committed:
         began_s = time.perf_counter()
         error: UpstreamError | None = None
         committed: Committed | None = None
@@ -196,14 +230,20 @@ class Attempt:
         state.begin(credential.slug)
         try:
             committed = await self._send(passage, credential)
+            self.call.grants += grants
+            tell_limits(self.call.grants, is_refusal=False)
             return committed
         except UpstreamError as caught:
             error = caught
+            if isinstance(error, UpstreamStatus) and error.status == 429:
+                tell_limits((*grants, *self.call.grants), is_refusal=True)
+            give_back_unused(grants)
             raise
         except asyncio.CancelledError:
             self._no_verdict(passage.candidate, state)
             error = UpstreamError("the client left")
             error.reason = "abandoned"
+            give_back_unused(grants)
             raise
         finally:
             if committed is None:
@@ -308,6 +348,12 @@ class Attempt:
             return error.status >= 500 or error.status in {408, 425}
         return isinstance(error, UpstreamRefused | UpstreamBroken)
 
+    def _why_waiting(self) -> str:
+        limited = any(attempt.reason == "limited" for attempt in self.call.attempts)
+        is_resting = any(attempt.reason in {"cooling_down", "breaker_open"} for attempt in self.call.attempts)
+        words = ["cooling down after errors"] * is_resting + ["at their limits"] * limited
+        return " or ".join(words)
+
     def _final_error(self) -> GatewayError:
         """Return what the client is told: an upstream's own class where it has one (ADR 7)."""
         model = self.asked.model
@@ -320,7 +366,7 @@ class Attempt:
             wait_s = min(self.waits_s)
             count = len(self.waits_s)
             return Overloaded(
-                f"All {count} channel(s) for `{model}` are cooling down after errors; next try in {wait_s:.0f} s.",
+                f"All {count} channel(s) for `{model}` are {self._why_waiting()}; next try in {wait_s:.0f} s.",
                 retry_after_s=max(1.0, wait_s),
             )
         last = self.faults[-1]

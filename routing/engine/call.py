@@ -11,6 +11,7 @@ from analytics.engine.record import AttemptRecord, Outcome, RequestRecord, Usage
 from routing.engine.decision import Decision
 from routing.engine.errors import GatewayError
 from routing.engine.format import Asked, Format, Route
+from routing.engine.leases import Grant
 from routing.engine.losses import listed
 from routing.engine.messages import ChatRequest
 from routing.engine.snapshot import Candidate, Snapshot
@@ -53,6 +54,9 @@ class Call:
     #: About how many tokens its input has, once `estimate.input_tokens` was asked.
     input_tokens: int | None = None
     decision: Decision = field(default_factory=Decision)
+    #: What it took from limits, and what the client is told of these.
+    grants: list[Grant] = field(default_factory=list)
+    limit_headers: tuple[tuple[bytes, bytes], ...] = ()
     #: Tries and channels passed over, in order; `tries` counts the former.
     attempts: list[AttemptRecord] = field(default_factory=list)
     tries: int = 0

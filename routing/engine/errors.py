@@ -11,16 +11,16 @@ GatewayError                     500 internal_error
 ├── MethodNotAllowed             405 method_not_allowed
 ├── NoChannel                    503 no_available_channel
 ├── Overloaded                   503 server_is_overloaded (529 where the format has it)
-├── RateLimited                  429 rate_limit_exceeded
+├── RateLimited                  429 rate_limit_exceeded, concurrency_limit_exceeded
 ├── QuotaUsedUp                  429 insufficient_quota (402 where the format has it)
 ├── UpstreamFailed               502 upstream_error, upstream_auth_error
 ├── UpstreamTimedOut             504 upstream_timeout
-└── Unavailable                  503 shutting_down, starting_up
+└── Unavailable                  503 shutting_down, starting_up, limits_unavailable
 """
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 Kind = Literal[
     "invalid_request",
@@ -141,6 +141,11 @@ class RateLimited(GatewayError):
     """The caller, or the upstream on its behalf, asks too fast."""
 
     status, code, kind = 429, "rate_limit_exceeded", "rate_limit"
+
+    def __init__(self, message: str, *, counted: Literal["requests", "tokens"] = "requests", **details: Any) -> None:
+        super().__init__(message, **details)
+        #: What there was too much of; OpenAI's formats have a word for each.
+        self.counted = counted
 
 
 class QuotaUsedUp(GatewayError):

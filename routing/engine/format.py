@@ -51,6 +51,15 @@ class Asked:
     members: Members = field(default_factory=Members, repr=False)
 
 
+@dataclass(frozen=True, slots=True)
+class Allowance:
+    """How one limit stands: how much it allows, how much is left, and when all of it is back."""
+
+    limit: int
+    left: int
+    reset_s: float
+
+
 @dataclass(slots=True)
 class Answer:
     """What a whole answer says about itself."""
@@ -263,6 +272,12 @@ class Format(ABC):
         if status == 401:
             headers.append((b"www-authenticate", b'Bearer realm="routex"'))
         return ErrorReply(status, body, headers)
+
+    def limit_headers(
+        self, requests: Allowance | None, tokens: Allowance | None, now_s: float
+    ) -> tuple[tuple[bytes, bytes], ...]:
+        """Return what clients of the format are told of the limits that count for them; most know no such headers."""
+        return ()
 
     @abstractmethod
     def error_body(self, error: GatewayError, request_id: str) -> tuple[int, bytes]:

@@ -10,6 +10,7 @@ from typing import Protocol
 
 from analytics.engine.record import RequestRecord
 from channels_app.engine.provider import Upstreams
+from routing.engine.leases import Limits
 from routing.engine.memory import StateMemory
 from routing.engine.probing import Probing
 from routing.engine.sessions import Sessions
@@ -62,19 +63,21 @@ class Gateway:
     max_body_bytes: int = 32 * 1024 * 1024
     clock: Callable[[], float] = time.monotonic
     chance: Callable[[], float] = random.random
-    #: What processes share.
-    store: Store = field(default_factory=MemoryStore)
     states: ChannelStates = field(default_factory=ChannelStates)
     memory: StateMemory = field(default_factory=StateMemory)
     #: Longest the head of a stream is held back while an early error could still fail over (ADR 7).
     commit_after_s: float = 10.0
     #: Silence in a stream after which a heartbeat goes out.
     heartbeat_s: float = 15.0
+    #: What many processes share, and the limits that are counted in it.
+    store: Store = field(default_factory=MemoryStore)
+    limits: Limits = field(init=False)
     in_flight: int = 0
     is_draining: bool = False
     sessions: Sessions = field(init=False)
     probing: Probing = field(init=False)
 
     def __post_init__(self) -> None:
+        self.limits = Limits(self.store)
         self.sessions = Sessions(self.store)
         self.probing = Probing(self.store)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -9,8 +10,8 @@ from typing import Any
 import msgspec
 
 from analytics.engine.record import Usage
-from routing.engine.errors import GatewayError, Kind
-from routing.engine.format import NO_QUERY, Answer, Format
+from routing.engine.errors import GatewayError, Kind, RateLimited
+from routing.engine.format import NO_QUERY, Allowance, Answer, Format
 
 _encode = msgspec.json.Encoder().encode
 
@@ -218,9 +219,22 @@ def _duration_s(value: bytes) -> float | None:
     return sum(float(number) * _UNITS_S[unit] for number, unit in _DURATION_PART.findall(value))
 
 
+def _duration(seconds: float) -> bytes:
+    """Return a time as the headers write it: `12ms`, `7s`, `6m0s`, `1h0m0s`; rounded up."""
+    if seconds < 1:
+        return b"%dms" % math.ceil(seconds * 1000)
+    minutes, rest = divmod(math.ceil(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return b"%dh%dm%ds" % (hours, minutes, rest)
+    return b"%dm%ds" % (minutes, rest) if minutes else b"%ds" % rest
+
+
 def error_object(error: GatewayError, request_id: str) -> dict[str, Any]:
     """Return the `error` object, with the request id for people who see nothing but the text of an exception."""
-    kind = "rate_limit_error" if error.is_relayed and error.kind == "rate_limit" else _TYPES[error.kind]
+    kind = _TYPES[error.kind]
+    if isinstance(error, RateLimited):
+        kind = "rate_limit_error" if error.is_relayed else error.counted
     shown: dict[str, Any] = {
         "message": error.message,
         "type": kind,
@@ -241,6 +255,20 @@ class OpenAIShaped(Format):
         """Return `{"error": {…}}`; 529 is Anthropic's and becomes 503."""
         status = 503 if error.status == 529 else error.status
         return status, _encode({"error": error_object(error, request_id)})
+
+    def limit_headers(
+        self, requests: Allowance | None, tokens: Allowance | None, now_s: float
+    ) -> tuple[tuple[bytes, bytes], ...]:
+        """Return `x-ratelimit-…`."""
+        told: list[tuple[bytes, bytes]] = []
+        for name, allowance in ((b"requests", requests), (b"tokens", tokens)):
+            if allowance is not None:
+                told += [
+                    (b"x-ratelimit-limit-" + name, b"%d" % allowance.limit),
+                    (b"x-ratelimit-remaining-" + name, b"%d" % allowance.left),
+                    (b"x-ratelimit-reset-" + name, _duration(allowance.reset_s)),
+                ]
+        return tuple(told)
 
     def model_list(self, models: Sequence[str], created_s: int, query: Mapping[str, str] = NO_QUERY) -> bytes:
         """Return `{"object": "list", "data": […]}`; there are no pages."""

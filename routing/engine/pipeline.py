@@ -1,4 +1,4 @@
-"""One request in seven verbs: authenticate, admit, parse, route, attempt, relay, settle."""
+"""One request in eight verbs: authenticate, admit, parse, route, spend, attempt, relay, settle."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import time
 from datetime import UTC, datetime
 from typing import Protocol
 
+from routing.engine.admission import admit_by_limits, settle_limits
 from routing.engine.attempts import Attempt
 from routing.engine.call import Call
 from routing.engine.compression import decompressed, is_plain
@@ -42,6 +43,7 @@ async def serve(call: Call, gateway: Gateway, incoming: Incoming, reply: Reply) 
     await admit(call, gateway)
     await parse(call, incoming, gateway.max_body_bytes)
     groups = route(call)
+    await spend(call, gateway, groups)
     call.queue_ms = call.elapsed_ms()
     if is_count(call.route.operation):
         await serve_count(call, gateway, groups, reply)
@@ -167,6 +169,15 @@ def route(call: Call) -> list[list[Candidate]]:
     return [first, *fallbacks]
 
 
+async def spend(call: Call, gateway: Gateway, groups: list[list[Candidate]]) -> None:
+    """Take what the request needs from the limits that count for it.
+
+    Raises:
+        RateLimited: there is not enough now; `settle` has nothing to give back then.
+    """
+    await admit_by_limits(call, gateway, groups)
+
+
 async def attempt(call: Call, gateway: Gateway, groups: list[list[Candidate]]) -> Committed:
     """Return an answer that may be committed."""
     assert call.snapshot is not None and call.asked is not None
@@ -174,7 +185,8 @@ async def attempt(call: Call, gateway: Gateway, groups: list[list[Candidate]]) -
 
 
 def settle(call: Call, gateway: Gateway) -> None:
-    """Hand the record over; runs whatever the end was, and never waits."""
+    """Tell limits and session the truth and hand the record over; runs whatever the end was, and never waits."""
+    settle_limits(call)
     if call.in_flight is not None:
         call.in_flight.end()
     if call.session_name is not None and call.usage is not None and call.principal is not None:

@@ -149,6 +149,7 @@ def answer_headers(call: Call, candidate: Candidate) -> list[Header]:
     own_name = call.format.request_id_header
     if own_name != b"x-request-id":
         headers.append((own_name, request_id))
+    headers += call.limit_headers
     return headers
 
 

@@ -19,6 +19,8 @@ from tenants.engine.limits import LimitSpec, QuotaSpec
 
 #: Answers about models that a channel remembers.
 MAX_OFFERED = 1000
+#: Of so many model names a snapshot remembers which limits count; globs let clients ask for any number.
+MANY_MODELS = 1000
 
 
 class CredentialSpec(msgspec.Struct, frozen=True):
@@ -214,6 +216,11 @@ class Candidate:
         return self.channel.operation(operations, self.upstream_model)
 
 
+def in_order(limits: Iterable[LimitSpec]) -> tuple[LimitSpec, ...]:
+    """Return limits in the order they are asked: nobody waits in a queue for a refusal that could be known at once."""
+    return tuple(sorted(limits, key=lambda spec: (spec.algorithm == "leaky_bucket", spec.kind == "concurrency")))
+
+
 class Snapshot:
     """A tenant's configuration with what every request looks up prepared."""
 
@@ -237,6 +244,33 @@ class Snapshot:
                 else:
                     found.setdefault(model.name, []).append(candidate)
         self._exact = {name: tuple(candidates) for name, candidates in found.items()}
+        self._index_limits()
+
+    def _index_limits(self) -> None:
+        """Sort the limits by what they count for."""
+        specs = in_order(self.document.limits)
+        self.channel_limits = {
+            channel.spec.id: tuple(s for s in specs if s.scope == "channel" and s.scope_id == channel.spec.id)
+            for channel in self.channels.values()
+        }
+        self.channel_slugs = {channel.spec.id: channel.spec.slug for channel in self.channels.values()}
+        self._shared_limits = tuple(spec for spec in specs if spec.scope in {"tenant", "model"})
+        self._limits_by_model: dict[str, tuple[LimitSpec, ...]] = {}
+
+    def limits_of(self, model: str) -> tuple[LimitSpec, ...]:
+        """Return the limits of the tenant and of a public model."""
+        if not self._shared_limits:
+            return ()
+        found = self._limits_by_model.get(model)
+        if found is None:
+            found = tuple(s for s in self._shared_limits if s.scope == "tenant" or fnmatchcase(model, s.scope_id))
+            if len(self._limits_by_model) < MANY_MODELS:
+                self._limits_by_model[model] = found
+        return found
+
+    def model_limits_of(self, model: str) -> tuple[LimitSpec, ...]:
+        """Return the limits of a public model alone."""
+        return tuple(spec for spec in self.limits_of(model) if spec.scope == "model")
 
     @property
     def models(self) -> list[str]:

@@ -13,7 +13,9 @@ import msgspec
 import psycopg
 from psycopg.rows import TupleRow
 
-from routing.engine.snapshot import Snapshot, TenantDocument, decode_document
+from routing.engine.limiters import terms_of
+from routing.engine.snapshot import Snapshot, TenantDocument, decode_document, in_order
+from tenants.engine.limits import LimitSpec
 from tenants.engine.principal import Principal
 
 logger = logging.getLogger("routex.source")
@@ -31,8 +33,13 @@ Build = Callable[[TenantDocument], Snapshot]
 
 _KEYS_SQL = """
 SELECT digest, tenant_id, id, slug, state, extract(epoch FROM expires_at)::float8,
-       allowed_models, allowed_channels, tags
-FROM tenants_gatewaykey WHERE written_by >= %s
+       allowed_models, allowed_channels, tags,
+       (SELECT jsonb_agg(jsonb_build_object(
+            'id', id, 'scope', scope, 'scope_id', scope_id, 'kind', kind, 'algorithm', algorithm,
+            'limit', "limit", 'window_s', window_s, 'options', options) ORDER BY kind, window_s)
+        FROM tenants_limit
+        WHERE tenant_id = key.tenant_id AND scope = 'key' AND scope_id = key.id)
+FROM tenants_gatewaykey AS key WHERE written_by >= %s
 """
 # Every key written by a transaction at or after this number is read again next time: a transaction that was still
 # running now cannot be missed, whenever it commits.
@@ -176,6 +183,7 @@ class SnapshotSource:
                 models=tuple(row[6]),
                 channels=tuple(row[7]),
                 tags=row[8],
+                limits=_limits(row[9]),
             )
         self._key_horizon = horizon
 
@@ -222,3 +230,17 @@ class SnapshotSource:
         # The platform's scope: a gateway serves every tenant and keeps them apart by the key.
         await connection.execute("SELECT set_config('app.tenant', '*', false)")
         return connection
+
+
+def _limits(rows: list[dict[str, Any]] | None) -> tuple[LimitSpec, ...]:
+    """Return a key's limits; one that this process has no limiter for is left out, and told."""
+    found = []
+    for row in rows or ():
+        try:
+            spec = msgspec.convert(row, LimitSpec)
+            terms_of(spec)
+        except ValueError as error:
+            logger.error("limit %s cannot be counted here: %s", row.get("id"), error)
+        else:
+            found.append(spec)
+    return in_order(found)

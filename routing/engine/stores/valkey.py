@@ -98,7 +98,7 @@ class ValkeyStore(Store):
         return reply
 
     def _learn_clock(self, server_s: float, sent_s: float) -> None:
-        """Keep the offset within what this answer allows: the server read its clock after the sending and before now."""
+        """Keep the offset within what this answer allows: the clock was read after the sending and before now."""
         self._offset_s = min(max(self._offset_s, server_s - time.monotonic()), server_s - sent_s)
 
 

@@ -13,6 +13,7 @@ from channels_app.engine.provider import Provider, UpstreamRequest, UpstreamResp
 from routing.engine.asgi import GatewayApp
 from routing.engine.gateway import Gateway
 from routing.engine.snapshot import PolicySpec, Snapshot
+from routing.engine.stores.memory import MemoryStore
 from tenants.engine import keys
 from tests.routing.engine.cast import channel, principal, snapshot
 
@@ -177,6 +178,7 @@ class Harness:
             max_body_bytes=10_000,
             clock=lambda: self.now_s,
             chance=lambda: 0.0,
+            store=MemoryStore(lambda: self.now_s),
         )
         self.app = GatewayApp(self.gateway)
         self.left = asyncio.Event()

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 
 from routing.engine.errors import GatewayError
-from routing.engine.format import NO_QUERY, Answer, Asked, Format, Route, StreamReader
+from routing.engine.format import NO_QUERY, Allowance, Answer, Asked, Format, Route, StreamReader
 from routing.engine.formats.anthropic.passthrough import MessagesReader, read_answer, read_request
 from routing.engine.formats.anthropic.vocabulary import error_body, model_card, model_list
 from routing.engine.paging import page, read_size
@@ -34,6 +36,21 @@ class Anthropic(Format):
     def stream_reader(self, operation: str, asked: Asked) -> StreamReader:
         """Return a reader of named events."""
         return MessagesReader(asked)
+
+    def limit_headers(
+        self, requests: Allowance | None, tokens: Allowance | None, now_s: float
+    ) -> tuple[tuple[bytes, bytes], ...]:
+        """Return `anthropic-ratelimit-…`; a reset is a point in time."""
+        told: list[tuple[bytes, bytes]] = []
+        for name, allowance in ((b"requests", requests), (b"tokens", tokens)):
+            if allowance is not None:
+                reset = datetime.fromtimestamp(math.ceil(now_s + allowance.reset_s), UTC)
+                told += [
+                    (b"anthropic-ratelimit-" + name + b"-limit", b"%d" % allowance.limit),
+                    (b"anthropic-ratelimit-" + name + b"-remaining", b"%d" % allowance.left),
+                    (b"anthropic-ratelimit-" + name + b"-reset", reset.strftime("%Y-%m-%dT%H:%M:%SZ").encode()),
+                ]
+        return tuple(told)
 
     def error_body(self, error: GatewayError, request_id: str) -> tuple[int, bytes]:
         """Return status and body in Anthropic's words."""

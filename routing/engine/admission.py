@@ -1,0 +1,200 @@
+"""Which limits count for a request: all of them let it through, or none has counted it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import Literal
+
+from routing.engine.call import Call
+from routing.engine.decision import SpendTrace
+from routing.engine.errors import GatewayError, RateLimited, Unavailable
+from routing.engine.estimate import input_tokens
+from routing.engine.format import Allowance
+from routing.engine.gateway import Gateway
+from routing.engine.leases import Grant, Taken
+from routing.engine.limiter import NEVER
+from routing.engine.operations import is_count
+from routing.engine.snapshot import Candidate, in_order
+from tenants.engine.limits import LimitSpec
+
+#: Outcomes of requests that no upstream has charged anybody for, unless it told its usage.
+_UNCHARGED = frozenset({"failed", "refused"})
+
+
+async def admit_by_limits(call: Call, gateway: Gateway, groups: list[list[Candidate]]) -> None:
+    """Take what the limits of the tenant, the key and the model ask of this request; `settle_limits` gives it back.
+
+    Raises:
+        RateLimited: a limit is reached; nothing stays taken.
+        Unavailable: the shared counters are away, and a limit is to let nothing through then.
+    """
+    assert call.snapshot is not None and call.principal is not None
+    own, model = call.principal.limits, _model_of(groups)
+    specs = call.snapshot.limits_of(model)
+    if own:
+        specs = in_order((*own, *specs)) if specs else own
+    if not specs:
+        return
+    grants, refused = await _take(call, gateway, specs)
+    shown = [(grant.spec, grant.taken) for grant in grants]
+    if refused is not None:
+        shown.append(refused)
+    call.limit_headers = _headers(call, gateway, shown)
+    if refused is not None:
+        give_back(grants)
+        raise _refusal(call, *refused)
+    call.grants = grants
+
+
+async def take_for_channel(
+    call: Call, gateway: Gateway, candidate: Candidate, first_model: str
+) -> tuple[list[Grant], GatewayError | None]:
+    """Take what a channel's limits ask of one try, and those of its model where that is not the first one.
+
+    What was taken is returned with no error; or nothing, with the error that says why and how long to wait.
+    """
+    assert call.snapshot is not None
+    specs = call.snapshot.channel_limits.get(candidate.channel.spec.id, ())
+    if candidate.public_model != first_model:
+        specs = (*specs, *call.snapshot.model_limits_of(candidate.public_model))
+    if not specs:
+        return [], None
+    grants, refused = await _take(call, gateway, specs)
+    if refused is None:
+        return grants, None
+    give_back(grants)
+    return [], _refusal(call, *refused)
+
+
+def give_back(grants: Iterable[Grant]) -> None:
+    """Put back all that was taken: the request went nowhere."""
+    for grant in grants:
+        grant.account.give_back(grant.n)
+
+
+def give_back_unused(grants: Iterable[Grant]) -> None:
+    """Put back what a failed try did not use: its tokens and its place; as a request it counts."""
+    give_back(grant for grant in grants if grant.spec.kind != "requests")
+
+
+def tell_limits(grants: Iterable[Grant], *, is_refusal: bool) -> None:
+    """Tell those limits that follow the upstream whether it took the request or called it too much."""
+    for grant in grants:
+        if grant.spec.algorithm == "adaptive":
+            grant.account.hear(is_refusal=is_refusal)
+
+
+def settle_limits(call: Call) -> None:
+    """Settle with the truth whatever the end was; never waits."""
+    grants, call.grants = call.grants, []
+    if not grants:
+        return
+    if not call.tries and (call.error is not None or call.outcome == "gone"):
+        give_back(grants)
+        return
+    usage = call.usage
+    for grant in grants:
+        kind = grant.spec.kind
+        if kind == "concurrency":
+            grant.account.give_back(grant.n)
+        elif kind == "tokens" and usage is not None:
+            grant.account.adjust(usage.input_tokens + usage.output_tokens - grant.n)
+        elif kind == "tokens" and call.outcome in _UNCHARGED:
+            grant.account.give_back(grant.n)
+
+
+async def _take(
+    call: Call, gateway: Gateway, specs: Iterable[LimitSpec]
+) -> tuple[list[Grant], tuple[LimitSpec, Taken] | None]:
+    """Take from one limit after another until one refuses; what was taken until then is left to the caller."""
+    principal = call.principal
+    assert principal is not None
+    flow = (principal.tenant_id, principal.key_id)
+    grants: list[Grant] = []
+    has_no_tokens = is_count(call.route.operation)
+    try:
+        for spec in specs:
+            n = 1
+            if spec.kind == "tokens":
+                if has_no_tokens:
+                    continue
+                n = max(1, input_tokens(call))
+            account = gateway.limits.account(principal.tenant_id, spec)
+            taken = await account.take(n, flow)
+            call.decision.spends.append(
+                SpendTrace(
+                    name=f"{_owner(call, spec)}: {account.text}",
+                    asked=n,
+                    left=taken.left,
+                    waited_ms=taken.waited_s * 1000,
+                    refused="" if taken.granted else "reached",
+                )
+            )
+            if not taken.granted:
+                return grants, (spec, taken)
+            grants.append(Grant(account, spec, n, taken))
+    except BaseException:  # the client left while this waited
+        give_back(grants)
+        raise
+    return grants, None
+
+
+def _model_of(groups: list[list[Candidate]]) -> str:
+    return next((group[0].public_model for group in groups if group), "")
+
+
+def _owner(call: Call, spec: LimitSpec) -> str:
+    assert call.principal is not None and call.snapshot is not None
+    if spec.scope == "key":
+        return f"key `{call.principal.key_slug}`"
+    if spec.scope == "tenant":
+        return f"tenant `{call.snapshot.document.slug}`"
+    if spec.scope == "channel":
+        return f"channel `{call.snapshot.channel_slugs.get(spec.scope_id, spec.scope_id)}`"
+    return f"model `{spec.scope_id}`"
+
+
+def _refusal(call: Call, spec: LimitSpec, taken: Taken) -> GatewayError:
+    """Return what the client is told (429; 503 when nothing can be counted)."""
+    owner, text = _owner(call, spec), call.decision.spends[-1].name.rpartition(": ")[2]
+    if taken.is_closed:
+        return Unavailable(
+            f"Requests of {owner} cannot be counted right now, and its limit lets none through uncounted. "
+            f"Try again in {taken.wait_s:.0f} s.",
+            code="limits_unavailable",
+            retry_after_s=taken.wait_s,
+        )
+    counted: Literal["requests", "tokens"] = "tokens" if spec.kind == "tokens" else "requests"
+    if taken.wait_s == NEVER:
+        asked = call.decision.spends[-1].asked
+        told = f"This request has about {asked} tokens: too many for" if counted == "tokens" else "Nothing passes"
+        return RateLimited(f"{told} the limit of {text} for {owner}.", counted=counted, should_retry=False)
+    seconds = max(1, math.ceil(taken.wait_s))
+    used = max(0, spec.limit - taken.left)
+    if spec.kind == "concurrency":
+        return RateLimited(
+            f"{used} of {spec.limit} parallel requests of {owner} in use. Try again in {seconds} s.",
+            code="concurrency_limit_exceeded",
+            retry_after_s=taken.wait_s,
+        )
+    return RateLimited(
+        f"Limit of {text} for {owner} reached ({used}/{spec.limit}). Try again in {seconds} s.",
+        counted=counted,
+        retry_after_s=taken.wait_s,
+    )
+
+
+def _headers(call: Call, gateway: Gateway, shown: Iterable[tuple[LimitSpec, Taken]]) -> tuple[tuple[bytes, bytes], ...]:
+    """Return the rate-limit headers of the client's format, of the tightest limit on requests and on tokens."""
+    tightest: dict[str, Allowance] = {}
+    for spec, taken in shown:
+        if spec.kind == "concurrency" or not spec.limit:
+            continue
+        allowance = Allowance(spec.limit, min(spec.limit, taken.left), taken.reset_s)
+        other = tightest.get(spec.kind)
+        if other is None or allowance.left * other.limit < other.left * allowance.limit:
+            tightest[spec.kind] = allowance
+    if not tightest:
+        return ()
+    return call.format.limit_headers(tightest.get("requests"), tightest.get("tokens"), gateway.store.now_s())
