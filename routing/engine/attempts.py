@@ -99,7 +99,7 @@ class Attempt:
                     committed = await self._channel(candidate)
                     if committed is not None:
                         return committed
-            if self.budget.tries == tries_before or not self._may_go_round():
+            if self.budget.tries == tries_before or not self._may_go_round(ordered):
                 raise self._final_error()
             await asyncio.sleep(pause_s * (0.5 + self.gateway.chance()))
             pause_s *= 2
@@ -272,9 +272,13 @@ class Attempt:
             )
         )
 
-    def _may_go_round(self) -> bool:
+    def _may_go_round(self, ordered: list[list[Candidate]]) -> bool:
         """Whether another round over the same candidates may help: budget left and a passing fault seen last."""
-        if not self.faults or not self.budget.allows(self.gateway.clock()):
+        now_s, states = self.gateway.clock(), self.gateway.states.tenant(self.tenant_id)
+        channel_ids = {candidate.channel.spec.id for group in ordered for candidate in group}
+        if not self.faults or not self.budget.allows(now_s):
+            return False
+        if not any(states[channel_id].retries.allows_retry(now_s) for channel_id in channel_ids):
             return False
         error = self.faults[-1].error
         if isinstance(error, UpstreamStatus):
