@@ -1,11 +1,11 @@
-"""Filters of the request list."""
+"""Filters of the lists of requests and sessions."""
 
 from __future__ import annotations
 
 import django_filters
 from django.db.models import Q, QuerySet
 
-from analytics.models import RequestRecord
+from analytics.models import RequestRecord, SessionPin
 
 
 class RequestFilter(django_filters.FilterSet):
@@ -32,3 +32,15 @@ class RequestFilter(django_filters.FilterSet):
     def of_class(self, rows: QuerySet[RequestRecord], name: str, hundred: int) -> QuerySet[RequestRecord]:
         """Return the requests whose status begins with the digit."""
         return rows.filter(status__gte=hundred * 100, status__lt=(hundred + 1) * 100)
+
+
+class SessionFilter(django_filters.FilterSet):
+    """`?session=&model=&channel_id=`"""
+
+    session = django_filters.CharFilter()
+    model = django_filters.CharFilter()
+    channel_id = django_filters.CharFilter(label="Id of the channel that it stays on.")
+
+    class Meta:
+        model = SessionPin
+        fields: tuple[str, ...] = ()

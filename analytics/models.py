@@ -1,4 +1,4 @@
-"""The request log (written by the gateways, read here) and usage rolled up by quarter of an hour: public schema."""
+"""The request log and sessions (written by the gateways, read here), usage by quarter of an hour: public schema."""
 
 from __future__ import annotations
 
@@ -139,3 +139,33 @@ class RollUpMark(models.Model):
 
     def __str__(self) -> str:
         return f"{self.name} up to {self.recorded_at}"
+
+
+class SessionPin(models.Model):
+    """Where a conversation is answered: which channel and credential it stays on. Written by the gateways.
+
+    One whose channel is empty has been unpinned; it stays until the gateways have seen that.
+    """
+
+    id = models.TextField(primary_key=True)
+    tenant_id = models.TextField(db_collation="C")
+    session = models.TextField()
+    model = models.TextField()
+    channel_id = models.TextField()
+    credential = models.TextField()
+    cached_tokens = models.IntegerField(default=0, help_text="Tokens that the provider's cache holds, as last told.")
+    begun_at = models.DateTimeField()
+    used_at = models.DateTimeField()
+    expires_at = models.DateTimeField(db_index=True)
+    #: The transaction that wrote the row: gateways read what changed since they looked last.
+    written_by = models.BigIntegerField(db_index=True)
+
+    class Meta:
+        verbose_name = "session"
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["tenant_id", "session", "model"], name="sessionpin_once")
+        ]
+        indexes: ClassVar = [models.Index(fields=["tenant_id", "-used_at"], name="sessionpin_newest")]
+
+    def __str__(self) -> str:
+        return f"{self.session} · {self.model}"

@@ -5,9 +5,10 @@ from __future__ import annotations
 import datetime as dt
 from typing import Any, Literal
 
-from django.db.models import Q, Sum
+from django.db.models import Q, QuerySet, Sum
+from django.utils import timezone
 
-from analytics.models import RequestRecord, UsageQuarter
+from analytics.models import RequestRecord, SessionPin, UsageQuarter
 
 #: How far back of a page's last message a replay starts: longer than a writer's transaction may take, so that a row
 #: whose transaction began before that message and ended after it is found.
@@ -29,6 +30,11 @@ def moment_us(moment: dt.datetime) -> int:
 def moment_of(us: int) -> dt.datetime:
     """Return the time of microseconds since the epoch, the nearest there is."""
     return _EPOCH + dt.timedelta(microseconds=max(0, min(us, 253_402_300_799_999_999)))
+
+
+def sessions_pinned(*, tenant_id: str) -> QuerySet[SessionPin]:
+    """Return the sessions that stay on a channel now."""
+    return SessionPin.objects.filter(tenant_id=tenant_id, expires_at__gt=timezone.now()).exclude(channel_id="")
 
 
 def request_cursor(*, record: RequestRecord) -> str:

@@ -1,10 +1,10 @@
-"""Requests as the management API writes them."""
+"""Requests and sessions as the management API writes them."""
 
 from __future__ import annotations
 
 from rest_framework import serializers
 
-from analytics.models import RequestRecord
+from analytics.models import RequestRecord, SessionPin
 
 
 class RequestSerializer(serializers.ModelSerializer[RequestRecord]):
@@ -26,5 +26,17 @@ class RequestSerializer(serializers.ModelSerializer[RequestRecord]):
             *("usage_details", "cost_usd", "price_version"),
             *("queue_ms", "connect_ms", "first_token_ms", "total_ms", "request_bytes", "response_bytes"),
             *("client_address", "user_agent"),
+        )
+        read_only_fields = fields
+
+
+class SessionSerializer(serializers.ModelSerializer[SessionPin]):
+    """Where a conversation stays."""
+
+    class Meta:
+        model = SessionPin
+        fields = (
+            *("id", "session", "model", "channel_id", "credential", "cached_tokens"),
+            *("begun_at", "used_at", "expires_at"),
         )
         read_only_fields = fields

@@ -1,4 +1,4 @@
-"""Every write of analytics: partitions of the request log, and usage rolled up from it."""
+"""Every write of analytics: partitions of the request log, usage rolled up from it, sessions let go."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 from django.db import connection, transaction
 from django.db.utils import OperationalError
 
-from analytics.models import RollUpMark
+from analytics.models import RollUpMark, SessionPin
 from analytics.record_table import (
     DEFAULT_PARTITION,
     PARTITIONS,
@@ -23,6 +23,7 @@ from analytics.record_table import (
     partition_day,
 )
 from tenants.context import platform_scope
+from tenants.services import SYSTEM, audit_record
 
 log = logging.getLogger("routex.analytics")
 
@@ -31,6 +32,12 @@ RETENTION_DAYS = 30
 #: How far behind the last mark a roll-up looks again: longer than a writer's transaction may take.
 OVERLAP = dt.timedelta(minutes=1)
 
+_UNPIN = """
+    UPDATE analytics_sessionpin
+    SET channel_id = '', credential = '', used_at = clock_timestamp(),
+        expires_at = clock_timestamp() + interval '1 minute', written_by = pg_current_xact_id()::text::bigint
+    WHERE id = %(id)s AND tenant_id = %(tenant_id)s
+"""
 #: The quarters that got rows since then; only those whose rows are all still there.
 _TOUCHED = """
     SELECT DISTINCT tenant_id, date_bin('15 minutes', started_at, 'epoch'::timestamptz)
@@ -67,6 +74,16 @@ _RECOMPUTE = """
         unpriced = excluded.unpriced, total_ms = excluded.total_ms,
         first_token_ms = excluded.first_token_ms, first_tokens = excluded.first_tokens
 """
+
+
+def session_unpin(*, tenant_id: str, session: SessionPin, actor: str = SYSTEM) -> None:
+    """Let a conversation go wherever its next request is answered; every gateway knows within about a second.
+
+    The row stays for a while with an empty channel: gateways learn of changes, not of rows that are gone.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(_UNPIN, {"id": session.id, "tenant_id": tenant_id})
+    audit_record(tenant_id=tenant_id, actor=actor, action="session.unpinned", target=session)
 
 
 # Said apart for the same reason; and the tenant again, since the writer is exempt from the row policies.

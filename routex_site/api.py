@@ -12,7 +12,7 @@ from drf_spectacular.renderers import OpenApiJsonRenderer
 from drf_spectacular.views import SpectacularSwaggerView
 from rest_framework.routers import SimpleRouter
 
-from analytics.api import Requests
+from analytics.api import Requests, Sessions
 from channels_app.api import ChannelLimits, ChannelQuotas, Channels, Providers
 from routing.api import Routing, Transformers
 from routing.prices_api import PricesResource
@@ -27,6 +27,7 @@ router.register("providers", Providers, basename="providers")
 router.register("quotas", ChannelQuotas, basename="quotas")
 router.register("requests", Requests, basename="requests")
 router.register("routing", Routing, basename="routing")
+router.register("sessions", Sessions, basename="sessions")
 router.register("tenants", Tenants, basename="tenants")
 router.register("transformers", Transformers, basename="transformers")
 

@@ -16,6 +16,7 @@ from channels_app.engine.vault import Vault
 from routex_site.settings.env import Environment
 from routing.engine.asgi import GatewayApp
 from routing.engine.gateway import Gateway
+from routing.engine.session_table import SessionTable
 from routing.engine.snapshot import Snapshot, TenantDocument, build_snapshot
 from routing.engine.source import SnapshotSource
 from routing.engine.stores.memory import MemoryStore
@@ -40,6 +41,7 @@ class Process:
     publisher: LivePublisher | None
     gateway: Gateway
     app: GatewayApp
+    session_table: SessionTable
     began_s: float = field(default_factory=time.monotonic)
 
     async def start(self) -> None:
@@ -48,6 +50,7 @@ class Process:
         await self.sink.start()
         # So that the first request after a restart is known; without a database it listens all the same and says why.
         await self.source.wait_ready(START_PATIENCE_S)
+        await self.session_table.start(START_PATIENCE_S)
 
     async def stop(self) -> None:
         """Refuse new requests, let running ones finish, and write what they left behind."""
@@ -56,6 +59,7 @@ class Process:
         while self.gateway.in_flight and time.monotonic() < give_up_s:  # noqa: ASYNC110 an event would cost each request
             await asyncio.sleep(0.05)
         await self.sink.close()
+        await self.session_table.stop()
         await self.gateway.limits.close()
         await self.gateway.store.close()
         if self.publisher is not None:
@@ -89,7 +93,8 @@ def build_process(environment: Environment) -> Process:
         configuration=source,
         upstreams=upstreams,
         records=sink,
-        store=ValkeyStore(environment.redis_url) if environment.redis_url else MemoryStore(),
         max_body_bytes=environment.max_body_bytes,
+        store=ValkeyStore(environment.redis_url) if environment.redis_url else MemoryStore(),
     )
-    return Process(environment, source, upstreams, sink, publisher, gateway, GatewayApp(gateway))
+    table = SessionTable(environment.database_url, gateway.sessions)
+    return Process(environment, source, upstreams, sink, publisher, gateway, GatewayApp(gateway), table)

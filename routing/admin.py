@@ -76,7 +76,7 @@ class PolicyForm(TenantForm):
     """The policy."""
 
     strategy = forms.ChoiceField(
-        choices=lambda: [(name, name.capitalize()) for name in STRATEGIES],
+        choices=lambda: [(name, name.replace("_", " ").capitalize()) for name in STRATEGIES],
         widget=UnfoldAdminSelectWidget(),
         help_text="How channels that serve a model are ordered.",
     )
@@ -100,7 +100,7 @@ class PolicyAdmin(TenantAdmin):
     noun = "policy"
     form = PolicyForm
     fieldsets = (
-        (None, {"fields": ("strategy", "attempts", "has_cooldown")}),
+        (None, {"fields": ("strategy", ("attempts", "retry_total_s"), "has_cooldown")}),
         ("Breaker", {"fields": (("breaker_failures", "breaker_open_s"),)}),
         (
             "Sessions",

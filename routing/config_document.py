@@ -168,9 +168,10 @@ class SessionEntry(Struct, kw_only=True):
 
 
 class RetryEntry(Struct, kw_only=True):
-    """How often one request is tried."""
+    """How often one request is tried, and after how long no more."""
 
     attempts: Annotated[int, Meta(ge=1, le=100)] | UnsetType = UNSET
+    total_s: Wait | UnsetType = UNSET
 
 
 class BreakerEntry(Struct, kw_only=True):

@@ -151,7 +151,7 @@ def _policy(policy: RoutingPolicy) -> dict[str, Any]:
             "sticky": policy.is_session_sticky,
             "cleanup_interval_s": policy.session_cleanup_interval_s,
         },
-        "retry": {"attempts": policy.attempts},
+        "retry": {"attempts": policy.attempts, "total_s": _number(policy.retry_total_s)},
         "breaker": {"failures": policy.breaker_failures, "open_s": _number(policy.breaker_open_s)},
         "cooldown": policy.has_cooldown,
     }

@@ -345,7 +345,7 @@ def policy_fields(entry: PolicyEntry) -> dict[str, Any]:
             session_cleanup_interval_s="cleanup_interval_s",
         )  # fmt: skip
     if entry.retry is not UNSET:
-        fields |= given(entry.retry, attempts="attempts")
+        fields |= given(entry.retry, attempts="attempts", retry_total_s="total_s")
     if entry.breaker is not UNSET:
         fields |= given(entry.breaker, breaker_failures="failures", breaker_open_s="open_s")
     return fields

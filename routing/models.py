@@ -18,6 +18,7 @@ class RoutingPolicy(models.Model):
     singleton = models.BooleanField(default=True, unique=True, editable=False)
     strategy = models.CharField(max_length=60, default="priority")
     attempts = models.PositiveSmallIntegerField(default=3, help_text="Tries in all, before the answer begins.")
+    retry_total_s = models.FloatField(default=120.0, help_text="Seconds after which no further try begins.")
     breaker_failures = models.PositiveSmallIntegerField(default=5, help_text="Failures in a row that open the breaker.")
     breaker_open_s = models.FloatField(default=60.0, help_text="Seconds until an open breaker lets one request try.")
     has_cooldown = models.BooleanField(

@@ -112,6 +112,11 @@ def compile_tenant(*, tenant: Tenant, version: int) -> TenantDocument:
         policy=PolicySpec(
             strategy=policy.strategy,
             attempts=policy.attempts,
+            retry_total_s=policy.retry_total_s,
+            is_session_enabled=policy.is_session_enabled,
+            is_session_sticky=policy.is_session_sticky,
+            session_ttl_s=policy.session_ttl_s,
+            session_cleanup_interval_s=policy.session_cleanup_interval_s,
             breaker_failures=policy.breaker_failures,
             breaker_open_s=policy.breaker_open_s,
             has_cooldown=policy.has_cooldown,

@@ -12,6 +12,7 @@ from tenants.models import Membership, Role, User
 
 #: What an operator may change; everything else of a tenant is an admin's.
 OPERATOR_APPS = frozenset({"channels_app", "routing"})
+OPERATOR_MODELS = frozenset({"sessionpin"})
 #: Written by Routex only: nobody adds, changes or deletes these by hand.
 READ_ONLY_MODELS = frozenset({"auditevent", "channelhealth", "requestrecord", "usagequarter", "configbackup"})
 
@@ -22,7 +23,7 @@ def role_allows(role: str, app_label: str, action: str, model: str) -> bool:
         return True
     if model in READ_ONLY_MODELS:
         return False
-    return role == Role.ADMIN or (role == Role.OPERATOR and app_label in OPERATOR_APPS)
+    return role == Role.ADMIN or (role == Role.OPERATOR and (app_label in OPERATOR_APPS or model in OPERATOR_MODELS))
 
 
 class MembershipBackend(BaseBackend):

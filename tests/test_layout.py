@@ -33,6 +33,7 @@ VENDOR_ROOMS = (
     "channels_app/engine/profiles.py",
     "routing/engine/tokens.py",
     "routing/engine/estimate.py",
+    "routing/engine/allowance.py",  # reads what providers say of their rate limits
     "routing/engine/counters.py",
     "routing/engine/rules/subagent.py",
     "routing/api.py",  # guesses a body's format

@@ -1,10 +1,9 @@
-"""Try candidates in order inside one retry budget until an answer may be committed; feed breaker and cooldown."""
+"""Try candidates in order inside one retry budget until an answer may be committed."""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 from analytics.engine.record import AttemptRecord
@@ -17,7 +16,6 @@ from channels_app.engine.errors import (
     UpstreamTimeout,
 )
 from routing.engine.admission import give_back, give_back_unused, take_for_channel, tell_limits
-from routing.engine.allowance import allowance
 from routing.engine.call import Call
 from routing.engine.errors import (
     BadRequest,
@@ -38,15 +36,10 @@ from routing.engine.retries import RetryBudget
 from routing.engine.sending import Committed, send
 from routing.engine.snapshot import Candidate, Credential, PolicySpec, Snapshot
 from routing.engine.states import ChannelState
+from routing.engine.verdicts import OutOfTime, Verdicts
 
 #: First pause between two rounds over the same candidates; doubles each round.
 ROUND_PAUSE_S = 0.2
-#: Rest of a credential when the upstream does not say how long.
-REST_S = {401: 60.0, 402: 300.0, 403: 60.0, 429: 5.0}
-#: Longest rest that an upstream's `retry-after` can ask for; the windows of its allowance may ask for more.
-MAX_REST_S = 600.0
-#: What a failed try counts as in a channel's speed, at the least: it must not look fast by failing at once.
-FAILED_MS = 10_000.0
 
 
 @dataclass(slots=True)
@@ -60,13 +53,6 @@ class Fault:
     def slug(self) -> str:
         """Return the channel's slug."""
         return self.passage.candidate.channel.spec.slug
-
-
-class OutOfTime(UpstreamError):
-    """The client waits no longer; it says nothing about the channel."""
-
-    reason = "out_of_time"
-    is_retryable = False
 
 
 class Attempt:
@@ -83,6 +69,7 @@ class Attempt:
         self.budget = RetryBudget(self.policy.attempts, gateway.clock() + self.policy.retry_total_s)
         #: Until when the client waits for an answer to begin, on the monotonic clock; None without a word of it.
         self.deadline_s = _deadline_s(call, gateway.clock())
+        self.verdicts = Verdicts(call, gateway, self.ordering, self.budget)
         self.faults: list[Fault] = []
         self.waits_s: list[float] = []
         self.without_credential: list[str] = []
@@ -99,9 +86,9 @@ class Attempt:
             GatewayError: no try gave an answer; the class says what the client may do about it.
         """
         groups = [group for group in groups if group]
+        self._first_model = next((group[0].public_model for group in groups), "")
         self.ordering.name_session(groups)
         ordered: list[list[Candidate]] = []
-        self._first_model = next((group[0].public_model for group in groups), "")
         pause_s = ROUND_PAUSE_S
         while True:
             tries_before = self.budget.tries
@@ -112,7 +99,7 @@ class Attempt:
                     committed = await self._channel(candidate)
                     if committed is not None:
                         return committed
-            if self.budget.tries == tries_before or not self._may_go_round():
+            if self.budget.tries == tries_before or not self._may_go_round(ordered):
                 raise self._final_error()
             await asyncio.sleep(pause_s * (0.5 + self.gateway.chance()))
             pause_s *= 2
@@ -138,19 +125,20 @@ class Attempt:
             try:
                 committed = await self._try(passage, credential, state, grants)
             except UpstreamError as error:
-                self._failed(passage, credential, state, error)
+                self.faults.append(Fault(passage, error))
+                self.verdicts.failed(candidate, credential, state, error)
                 if not error.is_retryable:
                     raise self._final_error() from error
                 if not (isinstance(error, UpstreamStatus) and error.is_about_credential):
                     return None
             else:
-                self._succeeded(committed, credential, state)
+                self.verdicts.succeeded(committed, credential, state)
                 return committed
         return None
 
     async def _leave(self, candidate: Candidate, state: ChannelState) -> list[Grant] | None:
         """Return what one try took from the channel's limits; None when the channel must not be tried now."""
-        if not self._may_try(candidate, state):
+        if not self._may_try(candidate, state) or self._is_shut(candidate, state):
             return None
         grants, refusal = await take_for_channel(self.call, self.gateway, candidate, self._first_model)
         if refusal is None:
@@ -181,17 +169,25 @@ class Attempt:
             return False
         return True
 
+    def _is_shut(self, candidate: Candidate, state: ChannelState) -> bool:
+        """Whether the breaker lets nothing through."""
+        if state.breaker.standing(self.policy, self.gateway.clock()) != "open":
+            return False
+        is_probed = state.breaker.has_trial
+        detail = "after failures, another request is trying it" if is_probed else "the breaker is open after failures"
+        self._passed_over(candidate, state, "breaker_open", detail)
+        return True
+
     async def _admits(self, candidate: Candidate, state: ChannelState) -> bool:
-        """Whether the breaker lets a try through; half open, it lets one through in all processes."""
+        """Whether the breaker lets this try through; half open, it lets one through in all processes."""
         now_s = self.gateway.clock()
         standing = state.breaker.standing(self.policy, now_s)
-        if standing == "closed":
-            return True
         probing = self.gateway.probing
-        if standing == "half_open" and await probing.take(self.tenant_id, candidate.channel, state, self.policy, now_s):
+        if standing == "closed" or (
+            standing == "half_open" and await probing.take(self.tenant_id, candidate.channel, state, self.policy, now_s)
+        ):
             return True
-        detail = "another request is trying it" if state.breaker.has_trial else "the breaker is open after failures"
-        self._passed_over(candidate, state, "breaker_open", detail)
+        self._passed_over(candidate, state, "breaker_open", "after failures, another request is trying it")
         return False
 
     async def _passage(self, candidate: Candidate) -> Passage | None:
@@ -232,7 +228,7 @@ class Attempt:
             give_back_unused(grants)
             raise
         except asyncio.CancelledError:
-            self._no_verdict(passage.candidate, state)
+            self.verdicts.none(passage.candidate, state)
             error = UpstreamError("the client left")
             error.reason = "abandoned"
             give_back_unused(grants)
@@ -264,61 +260,6 @@ class Attempt:
         except TimeoutError as error:
             raise OutOfTime("no answer within the time that the client gives it") from error
 
-    def _succeeded(self, committed: Committed, credential: Credential, state: ChannelState) -> None:
-        """Tell the breaker, the session and the credential; the answer is in flight until the call is settled."""
-        candidate = committed.candidate
-        if state.breaker.succeeded():
-            self.gateway.probing.closed(self.tenant_id, candidate.channel, self.policy)
-        self.call.in_flight = state
-        self.call.session_name = self.ordering.answered(candidate, credential)
-        if credential.slug and self.policy.has_cooldown:
-            self._note_allowance(committed.response.headers, credential, state)
-
-    def _note_allowance(
-        self, headers: Iterable[tuple[bytes, bytes]], credential: Credential, state: ChannelState
-    ) -> None:
-        """Let a credential rest of which its provider says that nothing is left."""
-        told = allowance(headers, time.time())
-        if told is not None:
-            state.credential(credential.slug).left = told.left
-            if told.rest_s:
-                state.rest(credential.slug, self.gateway.clock() + told.rest_s)
-
-    def _failed(self, passage: Passage, credential: Credential, state: ChannelState, error: UpstreamError) -> None:
-        """Remember the fault and tell the breaker or the credential."""
-        self.faults.append(Fault(passage, error))
-        candidate, now_s = passage.candidate, self.gateway.clock()
-        if isinstance(error, OutOfTime):
-            self._no_verdict(candidate, state)
-        elif isinstance(error, UpstreamStatus) and error.is_about_credential:
-            self._no_verdict(candidate, state)
-            if self.policy.has_cooldown and credential.slug:
-                asked_s = error.retry_after_s if error.retry_after_s is not None else REST_S[error.status]
-                state.rest(credential.slug, now_s + min(asked_s, MAX_REST_S))
-                self._note_allowance(error.headers.items(), credential, state)
-        elif isinstance(error, UpstreamStatus) and error.status < 500:
-            # The request is at fault, not the channel.
-            if state.breaker.succeeded():
-                self.gateway.probing.closed(self.tenant_id, candidate.channel, self.policy)
-        else:
-            self._channel_failed(candidate, state, error, now_s)
-
-    def _channel_failed(self, candidate: Candidate, state: ChannelState, error: UpstreamError, now_s: float) -> None:
-        state.retries.failed(now_s)
-        state.measured(candidate.upstream_model, self.asked.is_stream, FAILED_MS)
-        if isinstance(error, UpstreamBroken) or (isinstance(error, UpstreamTimeout) and error.wait != "connect"):
-            # It may have begun to answer, and what it began it may charge for.
-            self.budget.charge(self.ordering.worst_cost(candidate))
-        if state.breaker.failed(self.policy, now_s):
-            self.gateway.probing.opened(self.tenant_id, candidate.channel, self.policy)
-        elif state.breaker.failures == 1:
-            # Others may know more: the next request here looks first.
-            state.is_known = False
-
-    def _no_verdict(self, candidate: Candidate, state: ChannelState) -> None:
-        if state.breaker.abandoned():
-            self.gateway.probing.given_up(self.tenant_id, candidate.channel, self.policy)
-
     def _passed_over(self, candidate: Candidate, state: ChannelState, reason: str, detail: str) -> None:
         wait_s = max(0.0, state.ready_at_s(candidate.channel.credentials) - self.gateway.clock())
         self.waits_s.append(wait_s)
@@ -331,9 +272,13 @@ class Attempt:
             )
         )
 
-    def _may_go_round(self) -> bool:
+    def _may_go_round(self, ordered: list[list[Candidate]]) -> bool:
         """Whether another round over the same candidates may help: budget left and a passing fault seen last."""
-        if not self.faults or not self.budget.allows(self.gateway.clock()):
+        now_s, states = self.gateway.clock(), self.gateway.states.tenant(self.tenant_id)
+        channel_ids = {candidate.channel.spec.id for group in ordered for candidate in group}
+        if not self.faults or not self.budget.allows(now_s):
+            return False
+        if not any(states[channel_id].retries.allows_retry(now_s) for channel_id in channel_ids):
             return False
         error = self.faults[-1].error
         if isinstance(error, UpstreamStatus):

@@ -24,12 +24,12 @@ class Breaker:
             return "closed"
         return "open" if now_s < self.open_until_s or self.has_trial else "half_open"
 
-    def succeeded(self) -> bool:
-        """Close; return whether there was anything to forget."""
-        had_failures = self.failures > 0
+    def succeeded(self, policy: PolicySpec) -> bool:
+        """Close; return whether it was open or half open."""
+        was_open = self.failures >= policy.breaker_failures
         self.failures = 0
         self.has_trial = False
-        return had_failures
+        return was_open
 
     def failed(self, policy: PolicySpec, now_s: float) -> bool:
         """Count a failure; return whether it opened: it reached the threshold, or was the trial."""

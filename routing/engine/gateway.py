@@ -64,8 +64,6 @@ class Gateway:
     max_body_bytes: int = 32 * 1024 * 1024
     clock: Callable[[], float] = time.monotonic
     chance: Callable[[], float] = random.random
-    #: What processes share.
-    store: Store = field(default_factory=MemoryStore)
     states: ChannelStates = field(default_factory=ChannelStates)
     memory: StateMemory = field(default_factory=StateMemory)
     last_turns: LastTurns = field(default_factory=LastTurns)
@@ -73,6 +71,8 @@ class Gateway:
     commit_after_s: float = 10.0
     #: Silence in a stream after which a heartbeat goes out.
     heartbeat_s: float = 15.0
+    #: What many processes share, and the limits that are counted in it.
+    store: Store = field(default_factory=MemoryStore)
     limits: Limits = field(init=False)
     in_flight: int = 0
     is_draining: bool = False

@@ -79,7 +79,7 @@ class Probing:
         current = await self._store.get(key)
         shared, wall_s = _decoded(current), self._store.now_s()
         if shared is not None and shared.standing == "closed":
-            state.breaker.succeeded()
+            state.breaker.succeeded(policy)
             return True
         if shared is not None and shared.until_s > wall_s:
             wait_s = shared.until_s - wall_s if shared.standing == "open" else LOOK_AGAIN_S

@@ -37,9 +37,15 @@ def session_id(headers: Mapping[bytes, bytes], hint: str) -> str:
 
 
 def thread_of(session: str, headers: Mapping[bytes, bytes]) -> str:
-    """Return what names one thread of a session: the session itself, or a sub-agent in it."""
+    """Return what names one thread of a session: the session itself, or a sub-agent in it.
+
+    What a database could not keep is named by its hash.
+    """
     agent = headers.get(AGENT_HEADER)
-    return f"{session}/{agent.decode('latin-1')[:MAX_CHARS]}" if agent else session
+    name = f"{session}/{agent.decode('latin-1')[:MAX_CHARS]}" if agent else session
+    if name.isprintable():
+        return name
+    return f"odd-{blake2b(name.encode('utf-8', 'backslashreplace'), digest_size=12).hexdigest()}"
 
 
 def derived_id(key_id: str, members: Mapping[str, Raw]) -> str:

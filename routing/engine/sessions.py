@@ -20,6 +20,8 @@ CAPACITY = 50_000
 MAX_WAITING = 50_000
 #: The longest an unknown session may hold its request up.
 ASK_LIMIT_S = 0.05
+#: No conversation is longer; upstreams can say any number.
+MAX_TOKENS = 1_000_000_000
 #: A pin that only got younger is written again after this share of its life.
 RENEWED_SHARE = 0.02
 
@@ -106,12 +108,17 @@ class Sessions:
         """Note how much of the conversation its provider has cached by now."""
         kept = self._kept(tenant_id, name)
         if kept is not None and kept.pin.channel_id:
-            kept.pin = msgspec.structs.replace(kept.pin, cached_tokens=cached_tokens)
+            kept.pin = msgspec.structs.replace(kept.pin, cached_tokens=min(cached_tokens, MAX_TOKENS))
 
-    def learn(self, tenant_id: str, name: Name, pin: Pin) -> None:
-        """Take over what another process or an earlier one knew, unless something newer is known here."""
+    def learn(self, tenant_id: str, name: Name, pin: Pin, *, is_final: bool = False) -> None:
+        """Take over what another process or an earlier one knew, unless something newer is known here.
+
+        `is_final`: the store must forget what it holds; an operator who unpins reaches the table only.
+        """
         kept = self._kept(tenant_id, name)
         if kept is None or kept.pin.used_s < pin.used_s:
+            if is_final:
+                self._share(tenant_id, name, pin)
             cached = kept.pin.cached_tokens if kept and kept.pin.channel_id == pin.channel_id else pin.cached_tokens
             self._keep(tenant_id, name, msgspec.structs.replace(pin, cached_tokens=cached), pin.used_s)
 
@@ -184,18 +191,21 @@ class Sessions:
         self.waiting[tenant_id, name] = kept.pin
         if len(self.waiting) > MAX_WAITING:
             del self.waiting[next(iter(self.waiting))]
+        self._share(tenant_id, name, kept.pin)
+
+    def _share(self, tenant_id: str, name: Name, pin: Pin) -> None:
         if not self._store.is_shared:
             return
-        task = asyncio.create_task(self._put(tenant_id, name, kept.pin, now_s))
+        task = asyncio.create_task(self._put(tenant_id, name, pin))
         self._telling.add(task)
         task.add_done_callback(self._telling.discard)
 
-    async def _put(self, tenant_id: str, name: Name, pin: Pin, now_s: float) -> None:
-        key, value = _key(tenant_id, name), _encode(pin)
+    async def _put(self, tenant_id: str, name: Name, pin: Pin) -> None:
+        key, value, ttl_s = _key(tenant_id, name), _encode(pin), max(1.0, pin.expires_s - self._wall())
         try:
-            took, there = await self._store.swap(key, None, value, pin.expires_s - now_s)
+            took, there = await self._store.swap(key, None, value, ttl_s)
             if not took:
-                await self._store.swap(key, there, value, pin.expires_s - now_s)
+                await self._store.swap(key, there, value, ttl_s)
         except StoreAway:
             logger.debug("a session of %s is not shared: the store is away", tenant_id)
 

@@ -90,7 +90,7 @@ class PolicySpec(msgspec.Struct, frozen=True, kw_only=True):
 
     strategy: str = "priority"
     attempts: int = 3
-    #: All tries of one request together take no longer than this.
+    #: No try of a request begins later than this after its first; one that is under way may take its time.
     retry_total_s: float = 120.0
     is_session_enabled: bool = True
     is_session_sticky: bool = True

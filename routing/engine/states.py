@@ -75,8 +75,9 @@ class ChannelState:
         self.in_flight -= 1
 
     def rest(self, slug: str, until_s: float) -> None:
-        """Let a credential rest."""
-        self.credential(slug).resting_until_s = until_s
+        """Let a credential rest; of two reasons the one that holds longer counts."""
+        state = self.credential(slug)
+        state.resting_until_s = max(state.resting_until_s, until_s)
 
     def is_resting(self, slug: str, now_s: float) -> bool:
         """Whether a credential rests."""

@@ -17,9 +17,10 @@ def test_it_stays_closed_below_the_threshold():
     assert broken(2).standing(POLICY, 0) == "closed"
 
 
-def test_a_success_forgets_earlier_failures_and_says_whether_there_were_any():
+def test_a_success_forgets_earlier_failures_and_says_whether_it_was_open():
     breaker = broken(2)
-    assert breaker.succeeded() and not breaker.succeeded()
+    assert not breaker.succeeded(POLICY)
+    assert broken(3).succeeded(POLICY)
     breaker.failed(POLICY, 0)
     assert breaker.standing(POLICY, 0) == "closed"
 
@@ -59,7 +60,7 @@ def test_a_trial_whose_client_left_lets_the_next_one_try():
 def test_a_successful_trial_closes():
     breaker = broken()
     breaker.has_trial = True
-    breaker.succeeded()
+    breaker.succeeded(POLICY)
     assert breaker.standing(POLICY, 60) == "closed"
 
 
