@@ -28,7 +28,7 @@ class HeaderIs(Condition):
         """Take {name: glob or true}."""
         if not isinstance(value, dict) or not 0 < len(value) <= MAX_TEXTS:
             raise ValueError("header looks like {x-team: core}, with true for any value")
-        globs = [(name.lower(), _glob(name, wanted)) for name, wanted in value.items()]
+        globs = [(str(name).lower(), _glob(name, wanted)) for name, wanted in value.items()]
         hit = Finding(True, "the headers are there")
         misses = {name: Finding(False, f"header `{name}` is not sent or has another value") for name, _ in globs}
 
