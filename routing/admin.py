@@ -28,7 +28,7 @@ class RuleForm(TenantForm):
         help_text=lambda: f'JSON such as {{"keywords": ["plan"]}}; all of it must hold. Names: {", ".join(RULES)}.',
     )
     targets = JsonLinesField(
-        help_text='One a line, tried in this order, such as {"channel": "gemini-main", "model": "gemini-2.5-pro"}.'
+        help_text='One a line, tried in this order, such as {"channel": "large", "model": "some-model"}.'
     )
 
     class Meta:

@@ -115,7 +115,7 @@ def _clean_condition(type: str, condition: Any) -> dict[str, Any]:
 
 def _clean_targets(targets: Any, said: Iterable[str]) -> list[dict[str, str]]:
     if not isinstance(targets, list) or len(targets) > MAX_TARGETS:
-        _refuse(f"Targets are a list of up to {MAX_TARGETS}, such as {{channel: gemini-main, model: gemini-2.5-pro}}.")
+        _refuse(f"Targets are a list of up to {MAX_TARGETS}, such as {{channel: large, model: some-model}}.")
     if not targets and _TARGETLESS.isdisjoint(said):
         _refuse(f"Say where the rule goes: a target has one or more of {', '.join(MEMBERS)}.")
     for target in targets:

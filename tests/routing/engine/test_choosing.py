@@ -22,7 +22,6 @@ CHANNELS = [
     channel("cheap", models=("small", "m"), region="us", tags=("spot",)),
     channel("eu", models=("m", "big"), region="eu"),
     channel("off", models=("m", "only-off"), is_enabled=False),
-    channel("embedder", models=("vectors",), format="anthropic"),
 ]
 
 
@@ -131,10 +130,10 @@ async def test_a_rule_whose_target_cannot_serve_is_skipped_with_the_reason(targe
 
 
 async def test_a_rule_does_not_take_what_its_target_cannot_answer():
-    gateway = harness(rule("all", "default", targets=({"channel": "embedder", "model": "vectors"},)))
-    await gateway.ask({"model": "m", "input": "x"}, path=PATHS["openai-embeddings"])
-    assert gateway.record.attempts[0].model == "m"
-    assert decision().rules[0].skipped == "channel `embedder` does not answer openai-embeddings"
+    gateway = harness(rule("all", "default"))
+    answer = await gateway.ask({"model": "m", "prompt": "x"}, path="/v1/images/generations")
+    assert answer.status == 404
+    assert decision().rules[0].skipped == "channel `cheap` does not answer openai-images"
 
 
 async def test_a_rule_that_this_process_cannot_ask_is_skipped_with_the_reason():
