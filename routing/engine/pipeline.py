@@ -1,4 +1,4 @@
-"""One request in seven verbs: authenticate, admit, parse, choose, attempt, relay, settle."""
+"""One request in seven verbs: authenticate, admit, parse, route, attempt, relay, settle."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ async def serve(call: Call, gateway: Gateway, incoming: Incoming, reply: Reply) 
     call.principal = authenticate(call, gateway)
     await admit(call, gateway)
     await parse(call, incoming, gateway.max_body_bytes)
-    groups = choose(call, gateway)
+    groups = route(call, gateway)
     call.queue_ms = call.elapsed_ms()
     if is_count(call.route.operation):
         await serve_count(call, gateway, groups, reply)
@@ -141,10 +141,26 @@ async def parse(call: Call, incoming: Incoming, max_body_bytes: int) -> None:
         encoding = call.headers.get(b"content-encoding", b"")
         if not is_plain(encoding):
             call.body = decompressed(call.body, encoding, max_body_bytes)
+    understand(call)
+
+
+def understand(call: Call) -> None:
+    """Read what routing needs of a request whose body is there.
+
+    Raises:
+        BadRequest: the body is not what its path takes.
+    """
+    if call.asked is None:
         call.asked = call.format.read_request(call.route, call.query, call.body)
+    call.decision.asked_model = call.asked.model
     call.session_id = session_id(call.headers, call.asked.session_hint)
     call.operations = answering(call.route.operation, call.asked.is_stream)
     call.is_conversation = is_conversation(call.route.operation)
+
+
+def route(call: Call, gateway: Gateway) -> list[list[Candidate]]:
+    """Return who may serve the request, group after group; see `choose`."""
+    return choose(call, gateway)
 
 
 async def attempt(call: Call, gateway: Gateway, groups: list[list[Candidate]]) -> Committed:
