@@ -10,7 +10,7 @@ from django.db.models import Q, QuerySet
 from channels_app.models import Channel
 
 
-class _TrueOrFalse(django_filters.TypedChoiceFilter):
+class TrueOrFalse(django_filters.TypedChoiceFilter):
     """`true` or `false`; django-filter's own takes any other word for no filter at all."""
 
     def __init__(self, **options: Any) -> None:
@@ -23,8 +23,8 @@ class ChannelFilter(django_filters.FilterSet):
 
     slug = django_filters.CharFilter()
     provider = django_filters.CharFilter()
-    enabled = _TrueOrFalse(field_name="is_enabled")
-    is_enabled = _TrueOrFalse(field_name="is_enabled")
+    enabled = TrueOrFalse(field_name="is_enabled")
+    is_enabled = TrueOrFalse(field_name="is_enabled")
     tag = django_filters.CharFilter(method="with_tag")
     q = django_filters.CharFilter(method="matching", label="Part of the slug, the base URL or a model's name.")
 

@@ -14,7 +14,7 @@ from rest_framework.routers import SimpleRouter
 
 from analytics.api import Requests, Sessions
 from channels_app.api import ChannelLimits, ChannelQuotas, Channels, Providers
-from routing.api import Routing, Transformers
+from routing.api import Routing, Rules, Transformers
 from routing.prices_api import PricesResource
 from tenants.api import Keys, Tenants
 
@@ -27,6 +27,7 @@ router.register("providers", Providers, basename="providers")
 router.register("quotas", ChannelQuotas, basename="quotas")
 router.register("requests", Requests, basename="requests")
 router.register("routing", Routing, basename="routing")
+router.register("routing/rules", Rules, basename="rules")
 router.register("sessions", Sessions, basename="sessions")
 router.register("tenants", Tenants, basename="tenants")
 router.register("transformers", Transformers, basename="transformers")

@@ -1,4 +1,4 @@
-"""Staff pages of one tenant: aliases, fallbacks, the policy and the backups of its configuration."""
+"""Staff pages of one tenant: rules, aliases, fallbacks, the policy and the backups of its configuration."""
 
 from __future__ import annotations
 
@@ -8,12 +8,52 @@ from django import forms
 from django.contrib import admin
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
-from unfold.widgets import UnfoldAdminSelectWidget
+from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextareaWidget
 
+from routing.engine.rules import RULES
+from routing.engine.ruleset import TYPES
 from routing.engine.strategies import STRATEGIES
-from routing.models import ConfigBackup, ModelAlias, ModelFallback, RoutingPolicy
-from tenants.admin_fields import LinesField
+from routing.models import ConfigBackup, ModelAlias, ModelFallback, RoutingPolicy, RoutingRule
+from tenants.admin_fields import JsonLinesField, LinesField
 from tenants.admin_sites import ReadOnly, TenantAdmin, TenantForm, tenant_site
+
+
+class RuleForm(TenantForm):
+    """A rule."""
+
+    type = forms.ChoiceField(choices=[(name, name) for name in TYPES], widget=UnfoldAdminSelectWidget())
+    condition = forms.JSONField(
+        required=False,
+        widget=UnfoldAdminTextareaWidget(attrs={"rows": 4, "spellcheck": "false"}),
+        help_text=lambda: f'JSON such as {{"keywords": ["plan"]}}; all of it must hold. Names: {", ".join(RULES)}.',
+    )
+    targets = JsonLinesField(
+        help_text='One a line, tried in this order, such as {"channel": "large", "model": "some-model"}.'
+    )
+
+    class Meta:
+        model = RoutingRule
+        fields = ("slug", "type", "condition", "targets", "priority", "is_enabled", "description")
+
+    def clean_condition(self) -> dict[str, Any]:
+        """Take an empty field for no condition."""
+        return self.cleaned_data["condition"] or {}
+
+
+@admin.register(RoutingRule, site=tenant_site)
+class RuleAdmin(TenantAdmin):
+    """Rules, in the order in which they are looked at."""
+
+    noun = "rule"
+    form = RuleForm
+    list_display = ("slug", "type", "priority", "is_enabled", "goes_to")
+    list_filter = ("is_enabled",)
+    search_fields = ("slug", "description")
+
+    @admin.display(description="Goes to")
+    def goes_to(self, obj: RoutingRule) -> str:
+        """Return the targets."""
+        return " → ".join(", ".join(f"{name} {value}" for name, value in target.items()) for target in obj.targets)
 
 
 class AliasForm(TenantForm):

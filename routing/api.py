@@ -1,27 +1,35 @@
-"""DRF: /api/transformers and trials of them, /api/routing/test."""
+"""DRF: /api/routing/rules, /api/routing/test, /api/transformers and trials of them."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
 from django.core.exceptions import ValidationError
-from drf_spectacular.utils import extend_schema
+from django.db.models import QuerySet
+from drf_spectacular.utils import OpenApiResponse, extend_schema
 from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from channels_app.channel_checks import clean_transformers
 from channels_app.engine.providers import PROVIDERS
+from routing import services
 from routing.engine.errors import GatewayError
 from routing.engine.formats import CODECS, client_codec
 from routing.engine.transformer import Chain
 from routing.engine.transformers import TRANSFORMERS, chain_of
 from routing.engine.trial import Trial, Tried, changes
+from routing.filters import RuleFilter
+from routing.models import RoutingRule
+from routing.selectors import rules_all
 from routing.serializers import (
+    OrderSerializer,
     RehearsedSerializer,
     RoutingTrialSerializer,
+    RuleSerializer,
     TransformerSerializer,
     TrialSerializer,
     TriedSerializer,
@@ -31,13 +39,76 @@ from routing.snapshots import DoesNotCompile
 from tenants.engine.principal import Principal
 from tenants.problems import FieldError, Problem
 from tenants.rest.paging import envelope
-from tenants.rest.resources import Resource
+from tenants.rest.resources import Creating, Deleting, Listing, Patching, Reading, Resource
 from tenants.selectors import key_named, principal_of_key
 
 #: What parts the steps of a path such as `messages[0].content`.
 _STEPS = re.compile(r"[.\[\]]+")
 #: Which format a body is in, by a member that no other format has.
 _MARKS = {"contents": "gemini", "input": "openai-responses", "max_tokens_to_sample": "anthropic", "system": "anthropic"}
+
+
+class Rules(Listing, Reading, Creating, Patching, Deleting):
+    """Routing rules: who answers, by what a request is about."""
+
+    queryset = RoutingRule.objects.all()
+    serializer_class = RuleSerializer
+    filterset_class = RuleFilter
+    noun = "rule"
+    id_prefix = "rul"
+    sort_fields = ("priority", "slug", "type", "created_at", "updated_at")
+    default_sort = "-priority"
+    pointers = {"is_enabled": "/enabled"}
+
+    def get_queryset(self) -> QuerySet[RoutingRule]:
+        """Return the tenant's rules."""
+        return rules_all()
+
+    def create_object(self, values: dict[str, Any]) -> RoutingRule:
+        """Create a rule."""
+        return services.rule_create(tenant_id=self.tenant_id, actor=self.caller.actor, **values)
+
+    def update_object(self, found: RoutingRule, values: dict[str, Any]) -> RoutingRule:
+        """Change a rule."""
+        return services.rule_update(tenant_id=self.tenant_id, rule=found, actor=self.caller.actor, **values)
+
+    def delete_object(self, found: RoutingRule) -> None:
+        """Delete a rule."""
+        services.rule_delete(tenant_id=self.tenant_id, rule=found, actor=self.caller.actor)
+
+    @extend_schema(responses=OpenApiResponse(RuleSerializer(many=True)), filters=False)
+    @action(detail=False, methods=["get"])
+    def enabled(self, request: Request) -> Response:
+        """Return the rules that are switched on, in the order in which they are looked at."""
+        return self._all(rules_all().filter(is_enabled=True))
+
+    @extend_schema(request=None, responses=RuleSerializer)
+    @action(detail=True, methods=["post"])
+    def enable(self, request: Request, id: str) -> Response:
+        """Let a rule be looked at."""
+        rule = self.get_object()
+        return self.answer(services.rule_enable(tenant_id=self.tenant_id, rule=rule, actor=self.caller.actor))
+
+    @extend_schema(request=None, responses=RuleSerializer)
+    @action(detail=True, methods=["post"])
+    def disable(self, request: Request, id: str) -> Response:
+        """Keep a rule without looking at it."""
+        rule = self.get_object()
+        return self.answer(services.rule_disable(tenant_id=self.tenant_id, rule=rule, actor=self.caller.actor))
+
+    @extend_schema(request=OrderSerializer, responses=OpenApiResponse(RuleSerializer(many=True)), filters=False)
+    @action(detail=False, methods=["put"])
+    def order(self, request: Request) -> Response:
+        """Put all rules into an order; their priorities become tens, the first highest."""
+        given = OrderSerializer(data=request.data)
+        given.is_valid(raise_exception=True)
+        references = given.validated_data["ids"]
+        return self._all(
+            services.rules_reorder(tenant_id=self.tenant_id, references=references, actor=self.caller.actor)
+        )
+
+    def _all(self, rules: Iterable[RoutingRule]) -> Response:
+        return Response(envelope(RuleSerializer(list(rules), many=True).data))
 
 
 class Transformers(Resource):

@@ -191,6 +191,30 @@ class PolicyEntry(Struct, kw_only=True):
     cooldown: bool | UnsetType = UNSET
 
 
+class TargetEntry(Struct, kw_only=True, omit_defaults=True):
+    """Where a rule goes: one or more of these, all of which must be so."""
+
+    channel: Name | UnsetType = UNSET
+    provider: Name | UnsetType = UNSET
+    tag: Name | UnsetType = UNSET
+    model: Name | UnsetType = UNSET
+
+
+class RuleEntry(Struct, kw_only=True):
+    """A routing rule. `target` is one target or a list of them, tried in that order."""
+
+    slug: str
+    type: Text | UnsetType = UNSET
+    condition: dict[str, Any] | UnsetType = UNSET
+    target: TargetEntry | list[TargetEntry] | UnsetType = UNSET
+    targets: list[TargetEntry] | UnsetType = UNSET
+    target_channel: Name | UnsetType = UNSET
+    target_model: Name | UnsetType = UNSET
+    priority: Annotated[int, Meta(ge=-(10**6), le=10**6)] | UnsetType = UNSET
+    enabled: bool | UnsetType = UNSET
+    description: Annotated[str, Meta(max_length=500)] | UnsetType = UNSET
+
+
 class TenantEntry(Struct, kw_only=True):
     """One tenant with all that belongs to it."""
 
@@ -198,6 +222,7 @@ class TenantEntry(Struct, kw_only=True):
     name: Name | UnsetType = UNSET
     timezone: str | UnsetType = UNSET
     private_upstreams: list[str] | UnsetType = UNSET
+    tags: dict[str, str] | UnsetType = UNSET
     members: list[MemberEntry] = []
     keys: list[KeyEntry] = []
     limits: list[LimitEntry] = []
@@ -206,7 +231,7 @@ class TenantEntry(Struct, kw_only=True):
     fallbacks: dict[Name, list[Name]] = {}
     channels: list[ChannelEntry] = []
     policy: PolicyEntry | UnsetType = UNSET
-    rules: list[Any] = []
+    rules: list[RuleEntry] = []
 
 
 class Document(Struct, kw_only=True):
@@ -336,8 +361,7 @@ def _check_tenant(tenant: TenantEntry, at: str, note: Note) -> None:
     for place, network in enumerate(tenant.private_upstreams or ()):
         with _noted(f"{at}/private_upstreams/{place}", note):
             ipaddress.ip_network(network)
-    if tenant.rules:
-        note(f"{at}/rules", "This version has no routing rules yet, so these would not be obeyed. Remove them.")
+    _once(tenant.rules, f"{at}/rules", "slug", note)
     _once(tenant.keys, f"{at}/keys", "slug", note)
     _once(tenant.channels, f"{at}/channels", "slug", note)
     _once(tenant.members, f"{at}/members", "email", note)

@@ -9,8 +9,8 @@ from typing import Any, Literal
 from channels_app.models import Channel
 from routing.config_document import API_VERSION, LIMIT_OPTIONS
 from routing.config_text import dump, quoted_all
-from routing.models import RoutingPolicy
-from routing.selectors import aliases_by_name, fallbacks_by_model, policy_get
+from routing.models import RoutingPolicy, RoutingRule
+from routing.selectors import aliases_by_name, fallbacks_by_model, policy_get, rules_all
 from tenants.context import tenant_scope
 from tenants.engine.money import usd_text
 from tenants.models import GatewayKey, KeyState, Limit, LimitScope, Membership, Quota, Scope, Tenant
@@ -46,6 +46,7 @@ def _tenant(tenant: Tenant, *, is_operator: bool) -> dict[str, Any]:
         "slug": tenant.slug,
         "name": tenant.name,
         "timezone": tenant.timezone,
+        "tags": dict(sorted(tenant.tags.items())),
         **({"private_upstreams": tenant.private_upstreams} if is_operator else {}),
         "members": _members(),
         "keys": [
@@ -57,7 +58,7 @@ def _tenant(tenant: Tenant, *, is_operator: bool) -> dict[str, Any]:
         "fallbacks": fallbacks_by_model(),
         "channels": [_channel(channel, limits, quotas) for channel in Channel.objects.order_by("slug")],
         "policy": _policy(policy_get()),
-        "rules": [],
+        "rules": [_rule(rule) for rule in rules_all()],
     }
 
 
@@ -140,6 +141,18 @@ def _model(entry: Any) -> Any:
         return entry
     upstream = entry.get("upstream") or entry["name"]
     return entry["name"] if upstream == entry["name"] else {"name": entry["name"], "upstream": upstream}
+
+
+def _rule(rule: RoutingRule) -> dict[str, Any]:
+    return {
+        "slug": rule.slug,
+        "type": rule.type,
+        "condition": rule.condition,
+        "target": rule.targets[0] if len(rule.targets) == 1 else rule.targets,
+        "priority": rule.priority,
+        "enabled": rule.is_enabled,
+        "description": rule.description,
+    }
 
 
 def _policy(policy: RoutingPolicy) -> dict[str, Any]:

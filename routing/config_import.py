@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError
-from msgspec import UNSET
+from msgspec import UNSET, to_builtins
 
 from channels_app.channel_checks import clean_secret
 from channels_app.engine.vault import CannotUnseal
@@ -24,12 +24,15 @@ from routing.config_document import (
     ModelEntry,
     PolicyEntry,
     QuotaEntry,
+    RuleEntry,
     TenantEntry,
     moment,
 )
 from routing.config_text import ConfigError, Problem, pointed
+from routing.models import RoutingRule
+from routing.rule_checks import normalise_rule
 from routing.selectors import aliases_by_name, fallbacks_by_model, policy_get
-from routing.services import alias_set, fallback_set, policy_set
+from routing.services import alias_set, fallback_set, policy_set, rule_create, rule_update
 from tenants.engine import keys
 from tenants.models import GatewayKey, KeyState, Limit, LimitScope, Membership, Quota, Scope, Tenant, User
 from tenants.services import (
@@ -132,13 +135,16 @@ class TenantImport:
         if entry.policy is not UNSET:
             with located(f"{at}/policy"):
                 self._policy(entry.policy)
+        for place, rule in enumerate(entry.rules):
+            with located(f"{at}/rules/{place}"):
+                self._rule(rule)
 
     def _note(self, kind: str, name: str, *, is_new: bool = False, fields: tuple[str, ...] = ()) -> None:
         action: Action = "created" if is_new else "changed" if fields else "unchanged"
         self.report.changes.append(Change(action, kind, f"{self.tenant.slug}/{name}".rstrip("/"), fields))
 
     def _tenant(self) -> None:
-        wanted = given(self.entry, name="name", timezone="timezone", private_upstreams="private_upstreams")
+        wanted = given(self.entry, name="name", timezone="timezone", private_upstreams="private_upstreams", tags="tags")
         changed = differing(self.tenant, wanted)
         if changed:
             tenant_update(tenant=self.tenant, actor=self.actor, **{name: wanted[name] for name in changed})
@@ -291,6 +297,18 @@ class TenantImport:
             policy_set(tenant_id=self.tenant.id, actor=self.actor, **{name: wanted[name] for name in changed})
         self._note("policy", "policy", fields=changed)
 
+    def _rule(self, entry: RuleEntry) -> None:
+        wanted = rule_fields(entry)
+        row = RoutingRule.objects.filter(slug=entry.slug).first()
+        if row is None:
+            rule_create(tenant_id=self.tenant.id, actor=self.actor, slug=entry.slug, **wanted)
+            self._note("rule", f"rule/{entry.slug}", is_new=True)
+            return
+        before = {name: getattr(row, name) for name in wanted}
+        rule_update(tenant_id=self.tenant.id, rule=row, actor=self.actor, **wanted)
+        changed = tuple(name for name in wanted if getattr(row, name) != before[name])
+        self._note("rule", f"rule/{row.slug}", fields=changed)
+
 
 # --- from entries to the fields of models
 
@@ -334,6 +352,14 @@ def key_fields(entry: KeyEntry) -> dict[str, Any]:
     if entry.enabled is not UNSET:
         fields["state"] = KeyState.ACTIVE if entry.enabled else KeyState.DISABLED
     return fields
+
+
+def rule_fields(entry: RuleEntry) -> dict[str, Any]:
+    """Return a rule's fields as far as the document gives them."""
+    ours = normalise_rule(to_builtins(entry))
+    names = {"type": "type", "condition": "condition", "targets": "targets", "priority": "priority"}
+    names |= {"enabled": "is_enabled", "description": "description"}
+    return {name: ours[given] for given, name in names.items() if given in ours}
 
 
 def policy_fields(entry: PolicyEntry) -> dict[str, Any]:

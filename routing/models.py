@@ -1,4 +1,4 @@
-"""RoutingPolicy, ModelAlias, ModelFallback, ConfigBackup: in each tenant's schema."""
+"""RoutingRule, RoutingPolicy, ModelAlias, ModelFallback, ConfigBackup: in each tenant's schema."""
 
 from __future__ import annotations
 
@@ -7,7 +7,34 @@ from typing import ClassVar
 from django.db import models
 from django.utils.timezone import now
 
-from tenants.models import IdField
+from routing.rule_checks import clean_rule
+from tenants.models import IdField, SlugField
+
+
+class RoutingRule(models.Model):
+    """When its conditions hold, and its target can serve, the rule says who answers; the highest priority is first."""
+
+    id = IdField("rul")
+    slug = SlugField(unique=True)
+    # No `choices`: a new type must not need a migration.
+    type = models.CharField(max_length=20, default="custom")
+    condition = models.JSONField(default=dict, blank=True, help_text="All of it must hold.")
+    targets = models.JSONField(default=list, blank=True, help_text="Tried in this order.")
+    priority = models.IntegerField(default=0, help_text="Higher is looked at first.")
+    is_enabled = models.BooleanField(default=True)
+    description = models.CharField(max_length=500, blank=True)
+    created_at = models.DateTimeField(default=now, editable=False)
+    updated_at = models.DateTimeField(auto_now=True)
+
+    class Meta:
+        ordering: ClassVar[list[str]] = ["-priority", "slug"]
+
+    def __str__(self) -> str:
+        return self.slug
+
+    def clean(self) -> None:
+        """Normalise condition and targets; raise ValidationError with all that is wrong, by field."""
+        self.condition, self.targets = clean_rule(type=self.type, condition=self.condition, targets=self.targets)
 
 
 class RoutingPolicy(models.Model):

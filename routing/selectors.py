@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from django.db.models import QuerySet
+
 from channels_app.selectors import models_served
-from routing.models import ConfigBackup, ModelAlias, ModelFallback, RoutingPolicy
+from routing.models import ConfigBackup, ModelAlias, ModelFallback, RoutingPolicy, RoutingRule
 from tenants.engine.principal import Principal
 
 
@@ -51,6 +53,11 @@ def _resolve(served: dict[str, list[str]], target: str) -> tuple[str, list[str]]
 def policy_get() -> RoutingPolicy:
     """Return the tenant's policy; an unsaved one with the defaults when none was set."""
     return RoutingPolicy.objects.first() or RoutingPolicy()
+
+
+def rules_all() -> QuerySet[RoutingRule]:
+    """Return the tenant's rules in the order in which they are looked at."""
+    return RoutingRule.objects.order_by("-priority", "slug")
 
 
 def aliases_by_name() -> dict[str, str]:

@@ -1,10 +1,51 @@
-"""What goes into and comes out of a trial of a translation."""
+"""Rules as the management API writes them, and what goes into and comes out of a trial of a translation."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
+from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
+from routing.rule_checks import normalise_rule
 from tenants.rest.serializers import Strict
+
+
+@extend_schema_field({"type": "object", "additionalProperties": {}})
+class ConditionField(serializers.JSONField):
+    """Condition name → what it asks for."""
+
+
+@extend_schema_field({"type": "object", "additionalProperties": {"type": "string"}})
+class TargetField(serializers.JSONField):
+    """One or more of channel, provider, tag and model."""
+
+
+class RuleSerializer(Strict):
+    """A routing rule, in the words of the configuration document."""
+
+    id = serializers.CharField(read_only=True)
+    slug = serializers.CharField(max_length=63)
+    type = serializers.CharField(max_length=20, default="custom")
+    condition = ConditionField(default=dict, help_text="All of it must hold; see the documentation of rules.")
+    targets = serializers.ListField(child=TargetField(), default=list, help_text="Tried in this order.")
+    priority = serializers.IntegerField(default=0, min_value=-(10**6), max_value=10**6, help_text="Higher first.")
+    enabled = serializers.BooleanField(source="is_enabled", default=True)
+    description = serializers.CharField(max_length=500, default="", allow_blank=True)
+    created_at = serializers.DateTimeField(read_only=True)
+    updated_at = serializers.DateTimeField(read_only=True)
+
+    @classmethod
+    def normalise(cls, data: Mapping[str, Any]) -> dict[str, Any]:
+        """Take camelCase and older names too."""
+        return normalise_rule(data)
+
+
+class OrderSerializer(Strict):
+    """Every rule by id or slug, the highest priority first."""
+
+    ids = serializers.ListField(child=serializers.CharField(max_length=63), max_length=500)
 
 
 class TransformerSerializer(serializers.Serializer):

@@ -1,14 +1,17 @@
-"""Every write to policy, aliases, fallbacks and backups; runs in the tenant's scope and ends with config_touch."""
+"""Every write to rules, policy, names and backups; runs in the tenant's scope and ends with config_touch."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from django.core.exceptions import ValidationError
+from django.db import transaction
 
 from routing import config_export
 from routing.engine.strategies import STRATEGIES
-from routing.models import ConfigBackup, ModelAlias, ModelFallback, RoutingPolicy
+from routing.models import ConfigBackup, ModelAlias, ModelFallback, RoutingPolicy, RoutingRule
+from routing.rule_checks import MAX_RULES
 from tenants.models import Tenant
 from tenants.services import SYSTEM, audit_record, config_touch
 
@@ -33,6 +36,77 @@ def policy_set(*, tenant_id: str, actor: str = SYSTEM, **fields: Any) -> Routing
     config_touch(tenant_id=tenant_id)
     audit_record(tenant_id=tenant_id, actor=actor, action="policy.updated", target=policy, changes=changes)
     return policy
+
+
+@transaction.atomic
+def rule_create(*, tenant_id: str, actor: str = SYSTEM, **fields: Any) -> RoutingRule:
+    """Create a rule; `fields` are those of the model.
+
+    Raises:
+        ValidationError: a field is wrong, the slug is taken, or the tenant has as many rules as it may.
+    """
+    if RoutingRule.objects.count() >= MAX_RULES:
+        raise ValidationError(f"A tenant has at most {MAX_RULES} rules.", code="max-length")
+    rule = RoutingRule(**fields)
+    rule.full_clean()
+    rule.save()
+    config_touch(tenant_id=tenant_id)
+    audit_record(tenant_id=tenant_id, actor=actor, action="rule.created", target=rule)
+    return rule
+
+
+@transaction.atomic
+def rule_update(*, tenant_id: str, rule: RoutingRule, actor: str = SYSTEM, **fields: Any) -> RoutingRule:
+    """Change a rule; a change that changes nothing leaves no trace. Raises ValidationError as `rule_create`."""
+    before = {name: getattr(rule, name) for name in fields}
+    for name, value in fields.items():
+        setattr(rule, name, value)
+    rule.full_clean()
+    changes = {name: [value, getattr(rule, name)] for name, value in before.items() if value != getattr(rule, name)}
+    if changes:
+        rule.save()
+        config_touch(tenant_id=tenant_id)
+        audit_record(tenant_id=tenant_id, actor=actor, action="rule.updated", target=rule, changes=changes)
+    return rule
+
+
+def rule_enable(*, tenant_id: str, rule: RoutingRule, actor: str = SYSTEM) -> RoutingRule:
+    """Let a rule be looked at."""
+    return rule_update(tenant_id=tenant_id, rule=rule, actor=actor, is_enabled=True)
+
+
+def rule_disable(*, tenant_id: str, rule: RoutingRule, actor: str = SYSTEM) -> RoutingRule:
+    """Keep a rule without looking at it."""
+    return rule_update(tenant_id=tenant_id, rule=rule, actor=actor, is_enabled=False)
+
+
+@transaction.atomic
+def rule_delete(*, tenant_id: str, rule: RoutingRule, actor: str = SYSTEM) -> None:
+    """Delete a rule."""
+    audit_record(tenant_id=tenant_id, actor=actor, action="rule.deleted", target=rule)
+    rule.delete()
+    config_touch(tenant_id=tenant_id)
+
+
+@transaction.atomic
+def rules_reorder(*, tenant_id: str, references: Sequence[str], actor: str = SYSTEM) -> list[RoutingRule]:
+    """Give every rule a priority by its place among `references`, ids or slugs of all of them; the first is highest.
+
+    Raises:
+        ValidationError: one is missing, unknown or named twice.
+    """
+    rules = {rule.pk: rule for rule in RoutingRule.objects.select_for_update()}
+    ids = {rule.slug: rule.pk for rule in rules.values()} | {pk: pk for pk in rules}
+    ordered = [ids[each] for each in references if each in ids]
+    if unknown := [each for each in references if each not in ids]:
+        raise ValidationError({"ids": f"There is no rule {', '.join(map(repr, unknown))}."})
+    if len(set(ordered)) != len(ordered):
+        raise ValidationError({"ids": "A rule stands here twice."})
+    if missing := sorted(rule.slug for pk, rule in rules.items() if pk not in ordered):
+        raise ValidationError({"ids": f"Name all rules; missing: {', '.join(missing)}."})
+    for place, pk in enumerate(reversed(ordered), start=1):
+        rule_update(tenant_id=tenant_id, rule=rules[pk], actor=actor, priority=10 * place)
+    return [rules[pk] for pk in ordered]
 
 
 def alias_set(*, tenant_id: str, name: str, target: str, actor: str = SYSTEM) -> ModelAlias:

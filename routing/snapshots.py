@@ -19,13 +19,15 @@ from routing.engine.snapshot import (
     CredentialSpec,
     ModelSpec,
     PolicySpec,
+    RuleSpec,
     TenantDocument,
     encode_document,
 )
 from routing.engine.source import SNAPSHOT_NOTICE
 from routing.engine.strategies import STRATEGIES
 from routing.engine.transformers import chain_of
-from routing.models import ModelAlias, ModelFallback, RoutingPolicy
+from routing.models import ModelAlias, ModelFallback, RoutingPolicy, RoutingRule
+from routing.selectors import rules_all
 from tenants.context import platform_scope, tenant_scope
 from tenants.engine.limits import LimitSpec
 from tenants.models import ConfigState, Limit, LimitScope, Tenant
@@ -121,6 +123,21 @@ def compile_tenant(*, tenant: Tenant, version: int) -> TenantDocument:
             breaker_open_s=policy.breaker_open_s,
             has_cooldown=policy.has_cooldown,
         ),
+        timezone=tenant.timezone,
+        tags=dict(tenant.tags),
+        # Those that are switched off come along: a dry run and the console show them.
+        rules=tuple(_rule(rule) for rule in rules_all()),
+    )
+
+
+def _rule(rule: RoutingRule) -> RuleSpec:
+    return RuleSpec(
+        slug=rule.slug,
+        type=rule.type,
+        condition=rule.condition,
+        targets=tuple(rule.targets),
+        priority=rule.priority,
+        is_enabled=rule.is_enabled,
     )
 
 

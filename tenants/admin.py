@@ -13,7 +13,7 @@ from django.http import HttpRequest
 from unfold.widgets import UnfoldAdminEmailInputWidget, UnfoldAdminPasswordWidget
 
 from tenants import admin_secrets  # noqa: F401  its pages are registered by being imported
-from tenants.admin_fields import NetworksField
+from tenants.admin_fields import NetworksField, PairsField
 from tenants.admin_sites import (
     PlatformAdmin,
     ReadOnly,
@@ -41,10 +41,11 @@ class TenantAsPlatformForm(forms.ModelForm):
     private_upstreams = NetworksField(
         help_text="Private address ranges that this tenant's channels may reach, one a line, such as 10.0.0.0/8."
     )
+    tags = PairsField(help_text="What routing rules may ask for (tenantTag), one name=value a line.")
 
     class Meta:
         model = Tenant
-        fields = ("slug", "name", "timezone", "state", "suspended_reason", "private_upstreams")
+        fields = ("slug", "name", "timezone", "state", "suspended_reason", "private_upstreams", "tags")
 
     def clean(self) -> dict[str, Any] | None:
         """Ask for the reason of a suspension: callers are told it."""

@@ -22,6 +22,7 @@ TENANT_NAVIGATION: Navigation = (
     (
         "Routing",
         (
+            ("Rules", "Who answers, by what is asked", "alt_route", "routing_routingrule"),
             ("Policy", "Strategy, retries and breaker", "tune", "routing_routingpolicy"),
             ("Aliases", "Other names for models", "label", "routing_modelalias"),
             ("Fallbacks", "Models to try next", "low_priority", "routing_modelfallback"),

@@ -170,7 +170,7 @@ class Quotas(_Countings[Quota]):
 
 
 class Tenants(Listing, Reading, Creating, Patching):
-    """Tenants. The platform sees and makes all; a tenant sees itself and may change its name and time zone."""
+    """Tenants. The platform sees and makes all; a tenant sees itself and may change its name, time zone and tags."""
 
     queryset = Tenant.objects.all()
     serializer_class = TenantSerializer
@@ -179,7 +179,7 @@ class Tenants(Listing, Reading, Creating, Patching):
     id_prefix = "ten"
     needs_tenant = False
     sort_fields = ("slug", "name", "created_at")
-    own_fields = frozenset({"name", "timezone"})
+    own_fields = frozenset({"name", "timezone", "tags"})
 
     def get_queryset(self) -> QuerySet[Tenant]:
         """Return what the caller may know of: this table is not under row security."""

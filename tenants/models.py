@@ -34,6 +34,7 @@ RESERVED_SLUGS = frozenset(
     }
     | {"preferences", "public", "readyz", "routex", "setup", "shortcuts", "static", "t", "v1", "v1beta", "ws"}
     | {"test-all"}  # /api/channels/test-all
+    | {"enabled", "order"}  # /api/routing/rules/…
 )
 
 _slug_form = RegexValidator(
@@ -93,6 +94,7 @@ class Tenant(TenantMixin):
         blank=True,
         help_text="Private address ranges that this tenant's channels may reach, such as 10.0.0.0/8. Platform only.",
     )
+    tags = models.JSONField(default=dict, blank=True, help_text="What routing rules may ask for (tenantTag).")
     created_at = models.DateTimeField(default=now, editable=False)
 
     auto_create_schema = True

@@ -156,6 +156,7 @@ class TenantSerializer(Strict):
     suspended_reason = serializers.CharField(max_length=500, default="", allow_blank=True)
     timezone = serializers.CharField(max_length=63, default="UTC")
     private_upstreams = serializers.ListField(child=serializers.CharField(max_length=64), default=list)
+    tags = serializers.DictField(child=serializers.CharField(max_length=200, allow_blank=True), default=dict)
     created_at = serializers.DateTimeField(read_only=True)
 
     def validate_timezone(self, value: str) -> str:

@@ -6,9 +6,13 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
+
 from channels_app.engine.provider import Provider
 from channels_app.engine.providers import PROVIDERS
 from routex_site import ROOT
+from routing.engine.rules import RULES
+from routing.engine.rules.expression import VARIABLES
 
 
 def provider_table() -> str:
@@ -35,12 +39,35 @@ def _provider_row(provider: Provider) -> str:
     return f"| {' | '.join(cells)} |"
 
 
+def condition_table() -> str:
+    """Return a row per condition; • marks those that say when by themselves."""
+    rows = ["| condition | holds when | example |", "|---|---|---|"]
+    for name in RULES:
+        found = RULES[name]
+        example = msgspec.json.encode(found.example).decode().replace("|", "\\|")
+        rows.append(f"| `{name}`{' •' if found.says_when else ''} | {found.summary} | `{example}` |")
+    return "\n".join(rows)
+
+
+def variable_table() -> str:
+    """Return a row per variable of an expression."""
+    rows = ["| variable | type | such as |", "|---|---|---|"]
+    for name, (example, _) in VARIABLES.items():
+        kind = {"str": "string", "dict": "map"}.get(type(example).__name__, type(example).__name__)
+        rows.append(f"| `{name}` | {kind} | `{msgspec.json.encode(example).decode()}` |")
+    return "\n".join(rows)
+
+
 def _code(names: list[str]) -> str:
     return ", ".join(f"`{name}`" for name in names)
 
 
 #: Document and the name of its part → what makes it. The part stands between `<!-- name -->` and `<!-- /name -->`.
-PARTS: dict[tuple[str, str], Callable[[], str]] = {("docs/providers.md", "providers"): provider_table}
+PARTS: dict[tuple[str, str], Callable[[], str]] = {
+    ("docs/providers.md", "providers"): provider_table,
+    ("docs/rules.md", "conditions"): condition_table,
+    ("docs/rules.md", "variables"): variable_table,
+}
 
 
 def fresh(document: str, name: str) -> str:

@@ -40,6 +40,8 @@ def choose(call: Call, gateway: Gateway) -> list[list[Candidate]]:
     if not pinned and read_as == "name" and (rules := rules_of(snapshot)):
         check_asked(principal, asked.model)
         groups = _by_rules(call, gateway, snapshot, principal, rules)
+        if call.input_tokens is not None:
+            decision.input_tokens, decision.counted_by = call.input_tokens, "estimate"
         if groups:
             return groups
     first, fallbacks = resolve(snapshot, principal, call.operations, asked.model, pinned)

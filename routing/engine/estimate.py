@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from routing.engine.call import Call
@@ -26,6 +25,14 @@ _STATE = frozenset({b"signature", b"encrypted_content", b"thoughtSignature", b"t
 _MEDIA = frozenset({b"data", b"file_data"})
 #: How base64 of PNG, JPEG, GIF and WebP begins.
 _PICTURES = (b"iVBORw0K", b"/9j/", b"R0lGOD", b"UklGR")
+#: What each picture of a conversation has in its JSON, also one that is only linked; and how often.
+_IMAGE_MARKS = {
+    "anthropic": (b'"image"', 1),
+    "gemini": (b'ileData"', 1),
+    "openai-chat": (b'"image_url"', 2),
+    "openai-responses": (b'"input_image"', 1),
+}
+_NO_MARK = (b"\0", 1)
 _ESCAPED = re.compile(rb"\\u[0-9a-fA-F]{4}")
 
 
@@ -81,9 +88,12 @@ def estimate(body: bytes, format: str = "") -> int:
     """Return about how many tokens a body of that format has: of nine in ten the error is below three tenths."""
     if not body:
         return 0
-    media = 0
+    mark, marks_each = _IMAGE_MARKS.get(format, _NO_MARK)
+    images, pages = body.count(mark) // marks_each, 0
     if len(body) > BLOB_BYTES:
-        body, media = _without_blobs(body, IMAGE_TOKENS.get(format, OTHER_IMAGE_TOKENS))
+        body, inline, pages = _without_blobs(body)
+        images = max(images, inline)
+    media = images * IMAGE_TOKENS.get(format, OTHER_IMAGE_TOKENS) + pages * PAGE_TOKENS
     weights = _WEIGHTS.get(format, _PLAIN)
     if len(body) <= WINDOW_BYTES * WINDOWS:
         tokens = _weigh(body, weights)
@@ -117,30 +127,23 @@ def _weigh(body: bytes, weights: Weights) -> float:
     return tokens
 
 
-def _without_blobs(body: bytes, image_tokens: int) -> tuple[bytes, int]:
-    """Return the body without strings that are no text, and what these cost.
+def _without_blobs(body: bytes) -> tuple[bytes, int, int]:
+    """Return the body without strings that are no text, how many of them are pictures, and the pages of the others.
 
     Only where a format keeps such things, so that a text without spaces stays one.
     """
     pieces = body.split(b'"', MAX_STRINGS)
-    media, is_changed = 0, False
+    pictures, pages, is_changed = 0, 0, False
     for place, size in enumerate(map(len, pieces[:MAX_STRINGS])):
-        if size > BLOB_BYTES and place >= 2 and (cost := _cost(pieces, place, image_tokens)) is not None:
-            media += cost
-            pieces[place] = b""
-            is_changed = True
-    return (b'"'.join(pieces) if is_changed else body), media
-
-
-def _cost(pieces: Sequence[bytes], place: int, image_tokens: int) -> int | None:
-    """Return what a long string costs that is no text; None for text."""
-    piece, name = pieces[place], pieces[place - 2]
-    if name in _STATE:
-        return 0
-    if piece.startswith(b"data:"):
-        is_image, is_media = piece.startswith(b"data:image/"), True
-    else:
-        is_image, is_media = piece.startswith(_PICTURES), name in _MEDIA and b" " not in piece
-    if is_image:
-        return image_tokens
-    return PAGE_TOKENS * (1 + len(piece) // PAGE_CHARS) if is_media else None
+        if size <= BLOB_BYTES or place < 2:
+            continue
+        piece, name = pieces[place], pieces[place - 2]
+        if piece.startswith((b"data:image/", *_PICTURES)):
+            pictures += 1
+        elif piece.startswith(b"data:") or (name in _MEDIA and b" " not in piece):
+            pages += 1 + size // PAGE_CHARS
+        elif name not in _STATE:
+            continue
+        pieces[place] = b""
+        is_changed = True
+    return (b'"'.join(pieces) if is_changed else body), pictures, pages

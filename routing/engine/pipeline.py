@@ -1,4 +1,4 @@
-"""One request in eight verbs: authenticate, admit, parse, choose, spend, attempt, relay, settle."""
+"""One request in eight verbs: authenticate, admit, parse, route, spend, attempt, relay, settle."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ async def serve(call: Call, gateway: Gateway, incoming: Incoming, reply: Reply) 
     call.principal = authenticate(call, gateway)
     await admit(call, gateway)
     await parse(call, incoming, gateway.max_body_bytes)
-    groups = choose(call, gateway)
+    groups = route(call, gateway)
     await spend(call, gateway, groups)
     call.queue_ms = call.elapsed_ms()
     if is_count(call.route.operation):
@@ -159,6 +159,11 @@ def understand(call: Call) -> None:
     call.session_id = session_id(call.headers, call.asked.session_hint)
     call.operations = answering(call.route.operation, call.asked.is_stream)
     call.is_conversation = is_conversation(call.route.operation)
+
+
+def route(call: Call, gateway: Gateway) -> list[list[Candidate]]:
+    """Return who may serve the request, group after group; see `choose`."""
+    return choose(call, gateway)
 
 
 async def spend(call: Call, gateway: Gateway, groups: list[list[Candidate]]) -> None:

@@ -5,12 +5,11 @@ from __future__ import annotations
 import msgspec
 
 from routing.engine.call import Call
-from routing.engine.choosing import choose
 from routing.engine.decision import Decision
 from routing.engine.errors import GatewayError
 from routing.engine.gateway import Gateway
 from routing.engine.ordering import Ordering
-from routing.engine.pipeline import Incoming, admit, authenticate, parse
+from routing.engine.pipeline import Incoming, admit, authenticate, parse, route
 from routing.engine.relay import Reply
 from routing.engine.snapshot import Candidate
 
@@ -59,7 +58,7 @@ def foresee(call: Call, gateway: Gateway) -> Rehearsed:
     """Return what would become of a parsed request now. Nothing is counted, reserved, remembered or sent."""
     first, error = None, None
     try:
-        first = _order(call, gateway, choose(call, gateway))
+        first = _order(call, gateway, route(call, gateway))
     except GatewayError as refused:
         error = Refusal(refused.status, refused.code, refused.message, refused.retry_after_s)
     return Rehearsed(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from reprlib import repr as shortened
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -55,7 +56,7 @@ def compile_rule(spec: RuleSpec, setting: Setting) -> Rule:
         ValueError: its type or a condition is not known, or a value makes no sense; the text says what to write.
     """
     if spec.type not in TYPES:
-        raise ValueError(f"there is no type {spec.type!r}; there are: {', '.join(TYPES)}")
+        raise ValueError(f"there is no type {shortened(spec.type)}; there are: {', '.join(TYPES)}")
     found = conditions_of(spec.type, spec.condition)
     tests: list[Test] = []
     keeps: list[Keeps] = []
@@ -69,7 +70,7 @@ def compile_rule(spec: RuleSpec, setting: Setting) -> Rule:
 
 def _known(name: str) -> Condition:
     if name not in RULES:
-        raise ValueError(f"there is no condition {name!r}; there are: {', '.join(RULES)}")
+        raise ValueError(f"there is no condition {shortened(name)}; there are: {', '.join(RULES)}")
     return RULES[name]
 
 

@@ -25,6 +25,7 @@ PREFIXES = {
     "pol": "routing policy",
     "quo": "quota",
     "req": "gateway request",
+    "rul": "routing rule",
     "ten": "tenant",
     "tok": "management token",
     "usr": "person",

@@ -9,7 +9,7 @@ from django.urls import URLPattern, URLResolver
 
 from channels_app.models import ChannelHealth
 from channels_app.services import channel_create
-from routing.models import ConfigBackup, ModelAlias, ModelFallback, RoutingPolicy
+from routing.models import ConfigBackup, ModelAlias, ModelFallback, RoutingPolicy, RoutingRule
 from tenants.admin_sites import platform_site, tenant_site
 from tenants.context import tenant_scope
 from tenants.models import AuditEvent, GatewayKey, KeyState, Membership
@@ -59,6 +59,9 @@ def rival_rows(cast) -> dict[type, str]:
             ModelAlias.objects.create(name=f"{MARK}-alias", target=MARK),
             ModelFallback.objects.create(model=f"{MARK}-model", fallbacks=[MARK]),
             RoutingPolicy.objects.create(),
+            RoutingRule.objects.create(
+                slug=f"{MARK}-rule", type="default", targets=[{"model": MARK}], description=MARK
+            ),
             ConfigBackup.objects.create(document=MARK, reason=MARK),
             key_issue(tenant_id=tenant_id, slug=f"{MARK}-key")[0],
             token_issue(tenant_id=tenant_id, slug=f"{MARK}-token")[0],

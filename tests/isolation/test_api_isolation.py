@@ -15,6 +15,7 @@ from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver
 
 from channels_app.services import channel_create, channel_delete, health_record
+from routing.services import rule_create
 from tenants.context import tenant_scope
 from tenants.models import AuditEvent, GatewayKey, Limit, Quota
 from tenants.services import key_issue, limit_set, quota_set
@@ -73,6 +74,10 @@ def acme_objects(cast) -> dict[str, list[str]]:
         key, _ = key_issue(tenant_id=tenant_id, slug="acme-key")
         limit = limit_set(tenant_id=tenant_id, kind="requests", limit=7)
         quota = quota_set(tenant_id=tenant_id, kind="tokens", amount=7)
+        rule = rule_create(
+            tenant_id=tenant_id, slug="acme-rule", type="think", targets=[{"channel": "acme-main"}],
+            description="acme.example",
+        )  # fmt: skip
         request_id = request_write(tenant_id=tenant_id, channel_slug="acme-main", user_agent="acme.example")
     return {
         "channels": [channel.id, channel.slug],
@@ -80,6 +85,7 @@ def acme_objects(cast) -> dict[str, list[str]]:
         "limits": [limit.id],
         "quotas": [quota.id],
         "requests": [request_id],
+        "rules": [rule.id, rule.slug],
         "tenants": [tenant_id, "acme"],
     }
 
@@ -88,7 +94,7 @@ def filled(template: str, objects: dict[str, list[str]]) -> list[str]:
     """Return the paths of a template with Acme's objects in the place of parameters."""
     if "{" not in template:
         return [template]
-    resource = template.split("/")[2]
+    resource = template.partition("/{")[0].rpartition("/")[2]
     assert resource in objects, f"{template} takes an id: give one of Acme's in `acme_objects`"
     return [re.sub(r"\{\w+\}", reference, template) for reference in objects[resource]]
 

@@ -14,9 +14,20 @@ from hypothesis import strategies as st
 from routing import config_export
 from routing.config_io import config_import
 from routing.engine.strategies import STRATEGIES
-from routing.models import ConfigBackup
+from routing.models import ConfigBackup, RoutingRule
 from routing.selectors import aliases_by_name, backups_newest, fallbacks_by_model
-from routing.services import BACKUPS_KEPT, alias_delete, alias_set, backup_create, fallback_set, policy_set
+from routing.services import (
+    BACKUPS_KEPT,
+    alias_delete,
+    alias_set,
+    backup_create,
+    fallback_set,
+    policy_set,
+    rule_create,
+    rule_delete,
+    rule_disable,
+    rules_reorder,
+)
 from routing.tasks import back_up_configurations
 from tenants.context import tenant_scope
 from tenants.engine.money import usd_text
@@ -195,6 +206,10 @@ def test_every_write_bumps_the_version(cast):
         lambda: fallback_set(tenant_id=cast.acme.id, model="gpt", fallbacks=["claude"]),
         lambda: fallback_set(tenant_id=cast.acme.id, model="gpt", fallbacks=[]),
         lambda: policy_set(tenant_id=cast.acme.id, attempts=5),
+        lambda: rule_create(tenant_id=cast.acme.id, slug="r", type="think", targets=[{"model": "m"}]),
+        lambda: rule_disable(tenant_id=cast.acme.id, rule=RoutingRule.objects.get()),
+        lambda: rules_reorder(tenant_id=cast.acme.id, references=["r"]),
+        lambda: rule_delete(tenant_id=cast.acme.id, rule=RoutingRule.objects.get()),
     ]
     for write in writes:
         before = version_of(cast.acme)

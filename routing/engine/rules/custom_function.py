@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from reprlib import repr as shortened
 from typing import Any
 
 from channels_app.engine.registry import Registry
@@ -27,7 +28,7 @@ class CustomFunction(Condition):
         """Take the name of an installed router."""
         if not isinstance(value, str) or value not in ROUTERS:
             known = ", ".join(ROUTERS) or "none, since no installed package has one"
-            raise ValueError(f"customFunction: there is no router {value!r}; there are: {known}")
+            raise ValueError(f"customFunction: there is no router {shortened(value)}; there are: {known}")
         router = ROUTERS[value]
         yes, no = Finding(True, f"`{value}` says yes"), Finding(False, f"`{value}` says no")
 

@@ -55,7 +55,7 @@ VARIABLES: Mapping[str, tuple[Any, Read]] = {
     "complexity": ("simple", lambda traits, zone: traits.complexity),
     "intent": ("question", lambda traits, zone: traits.intent),
     "user_agent": ("curl/8", lambda traits, zone: _text(traits.header("user-agent") or "")),
-    "format": ("openai-chat", lambda traits, zone: traits.call.format.name),
+    "format": ("chat", lambda traits, zone: traits.call.format.name),
     "key_tags": ({"team": "core"}, lambda traits, zone: _tags(traits.key_tags)),
     "tenant_tags": ({"plan": "gold"}, lambda traits, zone: _tags(traits.tenant_tags)),
     "hour": (12, lambda traits, zone: traits.local_time(zone).hour),

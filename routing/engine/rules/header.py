@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from fnmatch import translate
+from reprlib import repr as shortened
 from typing import Any
 
 from routing.engine.rule import MAX_TEXT_CHARS, MAX_TEXTS, Condition, Finding, Setting, Test
@@ -28,7 +29,7 @@ class HeaderIs(Condition):
         """Take {name: glob or true}."""
         if not isinstance(value, dict) or not 0 < len(value) <= MAX_TEXTS:
             raise ValueError("header looks like {x-team: core}, with true for any value")
-        globs = [(name.lower(), _glob(name, wanted)) for name, wanted in value.items()]
+        globs = [(str(name).lower(), _glob(name, wanted)) for name, wanted in value.items()]
         hit = Finding(True, "the headers are there")
         misses = {name: Finding(False, f"header `{name}` is not sent or has another value") for name, _ in globs}
 
@@ -44,7 +45,7 @@ class HeaderIs(Condition):
 
 def _glob(name: Any, wanted: Any) -> re.Pattern[str] | None:
     if not isinstance(name, str) or not _NAME.fullmatch(name.lower()):
-        raise ValueError(f"{name!r} is no header's name")
+        raise ValueError(f"{shortened(name)} is no header's name")
     if name.lower() in _SECRET:
         raise ValueError(f"header `{name}` holds a key, which a rule may not read; use keyTag")
     if wanted is True:

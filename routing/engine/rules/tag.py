@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Mapping
 from functools import lru_cache
+from reprlib import repr as shortened
 from typing import Any, ClassVar
 
 from routing.engine.rule import MAX_TEXT_CHARS, MAX_TEXTS, Condition, Finding, Setting, Test
@@ -49,7 +50,7 @@ def _wanted(value: Any, name: str) -> dict[str, str]:
         raise ValueError(f"{name} looks like {{team: core}} or team=core")
     for each in (*value, *value.values()):
         if not isinstance(each, str) or len(each) > MAX_TEXT_CHARS:
-            raise ValueError(f"{name}: names and values of tags are texts, not {each!r}")
+            raise ValueError(f"{name}: names and values of tags are texts, not {shortened(each)}")
     return dict(value)
 
 

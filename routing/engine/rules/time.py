@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import re
 from functools import lru_cache
+from reprlib import repr as shortened
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -55,17 +56,17 @@ def _zone(name: Any) -> ZoneInfo:
     try:
         return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, TypeError, OSError):
-        raise ValueError(f"time: {name!r} is no time zone such as Europe/Berlin") from None
+        raise ValueError(f"time: {shortened(name)} is no time zone such as Europe/Berlin") from None
 
 
 def _span(text: str) -> tuple[int, int]:
     """Return the first minute of a span and the one after its last, beyond a day where it passes midnight."""
     found = _HOURS.fullmatch(text.strip())
     if found is None:
-        raise ValueError(f"time: hours look like 22-06 or 09:30-17:00, not {text!r}")
+        raise ValueError(f"time: hours look like 22-06 or 09:30-17:00, not {shortened(text)}")
     start, end = int(found[1]) * 60 + int(found[2] or 0), int(found[3]) * 60 + int(found[4] or 0)
     if start >= _MINUTES or end > _MINUTES or int(found[2] or 0) > 59 or int(found[4] or 0) > 59:
-        raise ValueError(f"time: a day has hours from 0 to 24, not {text!r}")
+        raise ValueError(f"time: a day has hours from 0 to 24, not {shortened(text)}")
     return start, end if end > start else end + _MINUTES
 
 
@@ -74,7 +75,7 @@ def _days(given: tuple[str, ...]) -> frozenset[int]:
     for each in given:
         first, _, last = each.lower().partition("-")
         if first[:3] not in DAYS or (last or first)[:3] not in DAYS:
-            raise ValueError(f"time: days are {', '.join(DAYS)} or spans such as mon-fri, not {each!r}")
+            raise ValueError(f"time: days are {', '.join(DAYS)} or spans such as mon-fri, not {shortened(each)}")
         start, end = DAYS.index(first[:3]), DAYS.index((last or first)[:3])
         found |= {day % 7 for day in range(start, (end if end >= start else end + 7) + 1)}
     return frozenset(found)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from reprlib import repr as shortened
 from typing import Any
 
 from routing.engine.counters import COUNTERS
@@ -25,7 +26,8 @@ class TokenThreshold(Condition):
         if isinstance(value, dict) and value.keys() <= {"tokens", "counter"} and "tokens" in value:
             value, counter = value["tokens"], value.get("counter", counter)
         if counter not in _COUNTERS:
-            raise ValueError(f"{self.name}: there is no counter {counter!r}; there are: {', '.join(_COUNTERS)}")
+            known = ", ".join(_COUNTERS)
+            raise ValueError(f"{self.name}: there is no counter {shortened(counter)}; there are: {known}")
         least = number(value, self.name)
 
         def test(traits: Traits) -> Finding:

@@ -110,6 +110,23 @@ def test_a_picture_costs_the_same_whatever_its_bytes(name, part, size):
     assert abs(more - (1500 if name == "anthropic" else 765)) < 40
 
 
+@pytest.mark.parametrize(
+    ("name", "part"),
+    [
+        ("anthropic", {"type": "image", "source": {"type": "url", "url": "https://example.com/heron.png"}}),
+        ("openai-chat", {"type": "image_url", "image_url": {"url": "https://example.com/heron.png"}}),
+        ("openai-responses", {"type": "input_image", "image_url": "https://example.com/heron.png"}),
+        ("gemini", {"fileData": {"fileUri": "https://example.com/heron.png"}}),
+    ],
+)
+def test_a_picture_that_is_only_linked_costs_as_much(name, part):
+    text = json.dumps(request(name, "What is this?")).encode()
+    linked = json.dumps(request(name, "What is this?") | {"part": [part, part]}).encode()
+    assert abs(estimate(linked, name) - estimate(text, name) - 2 * (1500 if name == "anthropic" else 765)) < 100
+    told = json.dumps(request(name, json.dumps([part, part]))).encode()
+    assert estimate(told, name) < 200
+
+
 def test_a_document_costs_by_its_pages():
     part = {"source": {"type": "base64", "media_type": "application/pdf", "data": "JVBERi0x" + "Ab3/" * 60_000}}
     assert 5_900 <= estimate(json.dumps(part).encode(), "anthropic") <= 6_100

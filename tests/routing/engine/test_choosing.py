@@ -1,0 +1,337 @@
+"""Who is chosen: what the name says outright, the first rule that holds and can serve, else the model asked for."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from routing.engine import asgi
+from routing.engine.call import Call
+from routing.engine.lastturns import LastTurns
+from routing.engine.pipeline import serve
+from routing.engine.snapshot import ModelSpec, PolicySpec, RuleSpec
+from tests.routing.engine.cast import channel, principal
+from tests.routing.engine.harness import PATHS, Harness, status, streamed
+
+pytestmark = pytest.mark.asyncio
+
+TAG = "<CCR-SUBAGENT-MODEL>cheap,small</CCR-SUBAGENT-MODEL>"
+CHANNELS = [
+    channel("a", models=("m", "big")),
+    channel("cheap", models=("small", "m"), region="us", tags=("spot",)),
+    channel("eu", models=("m", "big"), region="eu"),
+    channel("off", models=("m", "only-off"), is_enabled=False),
+]
+
+
+def rule(slug, kind="custom", priority=0, targets=({"channel": "cheap", "model": "small"},), is_enabled=True, **when):
+    return RuleSpec(
+        slug=slug, type=kind, condition=when, targets=targets, priority=priority, is_enabled=is_enabled
+    )  # fmt: skip
+
+
+HELLO = {"keywords": ["hello"]}
+
+
+def harness(*rules, steps=(), **fields):
+    return Harness(*steps, channels=CHANNELS, rules=rules, **fields)
+
+
+async def ask(gateway, text="hello", **fields):
+    return await gateway.ask(messages=[{"role": "user", "content": text}], **fields)
+
+
+CALLS: list[Call] = []
+
+
+@pytest.fixture(autouse=True)
+def _noted(monkeypatch):
+    """Keep the calls: a decision lies in its call."""
+    CALLS.clear()
+
+    async def noted(call, *rest):
+        CALLS.append(call)
+        await serve(call, *rest)
+
+    monkeypatch.setattr(asgi, "serve", noted)
+
+
+def decision():
+    return CALLS[-1].decision
+
+
+def only(gateway, **allowed):
+    """Give the key allow-lists."""
+    gateway.configuration.known = principal(**allowed)
+    return gateway
+
+
+async def test_a_rule_that_holds_decides_and_says_so():
+    gateway = harness(rule("greetings", **HELLO))
+    answer = await ask(gateway)
+    assert answer.status == 200
+    assert answer.headers["x-routex-rule"] == "greetings"
+    assert (answer.headers["x-routex-channel"], answer.headers["x-routex-model"]) == ("cheap", "small")
+    assert gateway.provider.sent[0].body.count(b'"small"') == 1
+    found = decision()
+    assert (found.asked_model, found.model, found.by, found.rule) == ("m", "small", "rule:greetings", "greetings")
+    assert [(t.rule, t.is_match, t.measured, t.skipped) for t in found.rules] == [
+        ("greetings", True, "keyword `hello`", "")
+    ]
+
+
+async def test_without_a_rule_that_holds_the_asked_model_answers():
+    gateway = harness(rule("greetings", **HELLO))
+    answer = await ask(gateway, "good morning")
+    assert answer.headers["x-routex-model"] == "m"
+    assert "x-routex-rule" not in answer.headers
+    found = decision()
+    assert (found.model, found.by, found.rule) == ("m", "name", "")
+    assert [(t.rule, t.is_match, t.measured) for t in found.rules] == [("greetings", False, "none of 1 keyword(s)")]
+
+
+async def test_the_highest_priority_comes_first_and_the_rest_is_not_looked_at():
+    gateway = harness(
+        rule("low", priority=1, **HELLO), rule("high", priority=9, targets=({"model": "big"},), **HELLO), rule("none")
+    )
+    answer = await ask(gateway)
+    assert answer.headers["x-routex-rule"] == "high"
+    assert [trace.rule for trace in decision().rules] == ["high"]
+
+
+async def test_a_disabled_rule_is_not_looked_at():
+    gateway = harness(rule("off", is_enabled=False, **HELLO))
+    await ask(gateway)
+    assert decision().rules == []
+
+
+@pytest.mark.parametrize(
+    ("target", "fields", "reason"),
+    [
+        ({"channel": "gone"}, {}, "there is no channel `gone`"),
+        ({"channel": "off"}, {}, "channel `off` is switched off"),
+        ({"channel": "a", "model": "small"}, {}, "channel `a` does not serve `small`"),
+        ({"model": "nothing"}, {}, "every channel does not serve `nothing`"),
+        ({"tag": "prod"}, {}, "tag `prod` does not serve `m`"),
+        ({"provider": "other"}, {}, "provider `other` does not serve `m`"),
+        ({"channel": "cheap"}, {"channels": ("a",)}, "the key may not use channel `cheap`"),
+        ({"model": "big"}, {"models": ("m",)}, "the key may not use `big`"),
+    ],
+)
+async def test_a_rule_whose_target_cannot_serve_is_skipped_with_the_reason(target, fields, reason):
+    gateway = only(harness(rule("first", priority=2, targets=(target,), **HELLO)), **fields)
+    answer = await ask(gateway)
+    assert answer.status == 200
+    assert "x-routex-rule" not in answer.headers
+    [trace] = decision().rules
+    assert trace.is_match
+    assert trace.skipped == reason
+
+
+async def test_a_rule_does_not_take_what_its_target_cannot_answer():
+    gateway = harness(rule("all", "default"))
+    answer = await gateway.ask({"model": "m", "prompt": "x"}, path="/v1/images/generations")
+    assert answer.status == 404
+    assert decision().rules[0].skipped == "channel `cheap` does not answer openai-images"
+
+
+async def test_a_rule_that_this_process_cannot_ask_is_skipped_with_the_reason():
+    gateway = harness(rule("plugin", priority=5, customFunction="gone"), rule("next", **HELLO))
+    answer = await ask(gateway)
+    assert answer.headers["x-routex-rule"] == "next"
+    assert "no router 'gone'" in decision().rules[0].skipped
+
+
+@pytest.mark.parametrize(
+    ("target", "served_by"),
+    [
+        ({"channel": "cheap"}, {"cheap"}),
+        ({"channel": "chn_cheap"}, {"cheap"}),
+        ({"tag": "spot"}, {"cheap"}),
+        ({"provider": "anything"}, {"a", "cheap", "eu"}),
+        ({"model": "big"}, {"a", "eu"}),
+        ({"model": "eu/big"}, {"eu"}),
+        ({"model": "nick"}, {"eu"}),
+        ({"provider": "anything", "tag": "spot", "model": "small"}, {"cheap"}),
+    ],
+)
+async def test_a_target_is_a_channel_a_provider_a_tag_a_model_or_all_of_them(target, served_by):
+    gateway = harness(rule("r", targets=(target,), **HELLO), aliases={"nick": "eu,big"}, steps=[status(500)] * 9)
+    answer = await ask(gateway)
+    assert answer.status >= 500
+    assert {attempt.channel for attempt in gateway.record.attempts} == served_by
+
+
+async def test_a_chain_is_tried_in_its_order_and_then_the_models_fallbacks():
+    chain = ({"channel": "gone"}, {"channel": "cheap", "model": "small"}, {"model": "big"})
+    gateway = harness(
+        rule("chain", targets=chain, **HELLO), fallbacks={"big": ("small",)}, steps=[status(500)] * 9,
+        policy=PolicySpec(attempts=9),
+    )  # fmt: skip
+    await ask(gateway)
+    tried = [(attempt.channel, attempt.model) for attempt in gateway.record.attempts]
+    assert tried[0] == ("cheap", "small")
+    assert set(tried[1:3]) == {("a", "big"), ("eu", "big")}
+
+
+async def test_a_region_narrows_the_targets_and_their_fallbacks():
+    gateway = harness(
+        rule("eu", "default", targets=(), region="eu"), fallbacks={"m": ("big", "small")}, steps=[status(500)] * 9
+    )
+    await ask(gateway)
+    assert {attempt.channel for attempt in gateway.record.attempts} == {"eu"}
+
+
+async def test_a_region_that_serves_nothing_skips_the_rule():
+    gateway = harness(rule("mars", "default", targets=(), region="mars"))
+    await ask(gateway)
+    assert decision().rules[0].skipped == "every channel is in another region"
+
+
+@pytest.mark.parametrize(
+    ("model", "by", "channel_slug"),
+    [("eu,m", "channel", "eu"), ("eu/m", "channel", "eu"), ("nick", "alias", "eu")],
+)
+async def test_what_the_name_says_outright_wins_over_rules(model, by, channel_slug):
+    gateway = harness(rule("all", "default"), aliases={"nick": "eu/m"})
+    answer = await ask(gateway, model=model)
+    assert answer.headers["x-routex-channel"] == channel_slug
+    assert (decision().by, decision().rules) == (by, [])
+
+
+async def test_a_pinned_channel_wins_over_rules():
+    gateway = harness(rule("all", "default"))
+    answer = await ask(gateway, headers={"x-routex-channel": "eu"})
+    assert (answer.headers["x-routex-channel"], decision().by) == ("eu", "pinned")
+
+
+async def test_a_model_that_nothing_serves_may_be_taken_by_a_rule():
+    gateway = harness(rule("haiku", "background"))
+    taken = await ask(gateway, model="claude-haiku-4-5-20251001")
+    assert (taken.status, taken.headers["x-routex-model"]) == (200, "small")
+    left = await ask(gateway, model="claude-opus-5")
+    assert left.status == 404
+
+
+async def test_the_allow_list_holds_for_the_asked_name_before_any_rule():
+    gateway = only(harness(rule("all", "default")), models=("small",))
+    assert (await ask(gateway, model="m")).status == 403
+    assert decision().rules == []
+
+
+async def test_a_sub_agents_tag_names_the_model_and_is_taken_out():
+    gateway = harness(rule("agents", "subagent", targets=({"model": "big"},)))
+    body = {
+        "model": "m", "max_tokens": 5, "messages": [{"role": "user", "content": "go"}],
+        "system": [{"type": "text", "text": "Main."}, {"type": "text", "text": f"{TAG}\nYou look for birds."}],
+    }  # fmt: skip
+    await gateway.ask(body, path=PATHS["anthropic"])
+    assert gateway.record.attempts[0].channel == "cheap"
+    sent = json.loads(gateway.provider.sent[0].body)
+    assert sent["system"][1]["text"] == "\nYou look for birds."
+    assert sent["model"] == "small"
+
+
+async def test_a_tag_that_some_encoders_escape_is_taken_out_too():
+    gateway = harness(rule("agents", "subagent"))
+    raw = json.dumps({"model": "m", "messages": [{"role": "system", "content": TAG}, {"role": "user", "content": "x"}]})
+    answer = await gateway.ask(raw.replace("<", r"\u003c").replace(">", r"\u003e").encode())
+    assert answer.headers["x-routex-rule"] == "agents"
+    assert b"SUBAGENT" not in gateway.provider.sent[0].body
+
+
+async def test_a_tag_that_may_not_be_followed_leaves_the_rules_own_targets():
+    gateway = only(harness(rule("agents", "subagent", targets=({"model": "big"},))), channels=("a",))
+    answer = await gateway.ask(messages=[{"role": "system", "content": TAG}, {"role": "user", "content": "x"}])
+    assert (answer.headers["x-routex-channel"], answer.headers["x-routex-model"]) == ("a", "big")
+
+
+async def test_without_a_sub_agent_rule_a_tag_is_only_text():
+    gateway = harness(rule("other", **HELLO))
+    await gateway.ask(messages=[{"role": "system", "content": TAG}, {"role": "user", "content": "x"}])
+    assert TAG.encode() in gateway.provider.sent[0].body
+
+
+async def test_the_last_turn_is_remembered_for_its_conversation():
+    gateway = harness(rule("long", "longContext", longContext=4), steps=[streamed()] * 3)
+    gateway.gateway.max_body_bytes = 10**6
+    headers = {"x-session-id": "s1"}
+    await ask(gateway, "a heron " * 20, stream=True, headers=headers)
+    assert gateway.gateway.last_turns.tokens("ten_1", "s1") == 5
+
+
+async def test_the_memory_of_turns_is_bounded_and_keeps_tenants_apart():
+    turns = LastTurns(limit=2)
+    for session in ("s1", "s2", "s3"):
+        turns.note("ten_1", session, 7)
+    turns.note("ten_1", "", 9)
+    assert [turns.tokens("ten_1", session) for session in ("s1", "s2", "s3", "")] == [0, 7, 7, 0]
+    assert turns.tokens("ten_2", "s3") == 0
+
+
+async def test_a_failed_answer_says_which_rule_had_decided():
+    gateway = harness(rule("greetings", **HELLO), steps=[status(400)])
+    answer = await ask(gateway)
+    assert (answer.status, answer.headers["x-routex-rule"]) == (400, "greetings")
+
+
+async def test_a_count_of_tokens_goes_where_its_conversation_would():
+    gateway = harness(rule("greetings", **HELLO))
+    body = {"model": "m", "messages": [{"role": "user", "content": "hello"}]}
+    answer = await gateway.ask(body, path="/v1/messages/count_tokens")
+    assert (answer.status, answer.headers["x-routex-model"]) == (200, "small")
+
+
+# --- the scenarios of the first SmartRouter, counted by its rules of thumb
+
+OPUS, SONNET, HAIKU = "anthropic-opus", "anthropic-sonnet", "anthropic-haiku"
+ASKED = "claude-sonnet-5"
+IMAGE_PART = {"type": "image_url", "image_url": {"url": "https://example.com/a.png"}}
+TOOLS = [{"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}]
+
+
+def smart(*rules):
+    served = ModelSpec(ASKED, ASKED)
+    gateway = Harness(
+        channels=[channel(slug, models=(served,), priority=place) for place, slug in enumerate((HAIKU, OPUS, SONNET))],
+        rules=tuple(rule(f"r{p}", kind, p, ({"channel": to},), on, **when) for p, kind, to, on, when in rules),
+    )
+    gateway.gateway.max_body_bytes = 10**6
+    return gateway
+
+
+LONG = (1, "longContext", OPUS, True, {"tokenThreshold": 50_000})
+KEYWORD = (1, "think", OPUS, True, {"keywords": ["plan", "analyze"]})
+PATTERN = (1, "custom", OPUS, True, {"modelPattern": "sonnet"})
+WITH_TOOLS = (1, "custom", HAIKU, True, {"hasTools": True})
+WITH_IMAGES = (1, "image", OPUS, True, {"hasImages": True})
+BOTH = (1, "custom", OPUS, True, {"keywords": ["plan"], "hasTools": True})
+USER_PATTERN = (1, "custom", HAIKU, True, {"userPattern": r"unit\s+test"})
+
+
+@pytest.mark.parametrize(
+    ("rules", "content", "members", "expected"),
+    [
+        ([LONG], "x" * 200_000, {}, OPUS),
+        ([LONG], "short", {}, None),
+        ([KEYWORD], "Please ANALYZE this", {}, OPUS),
+        ([KEYWORD], "Good morning", {}, None),
+        ([PATTERN], "hello", {}, OPUS),
+        ([USER_PATTERN], "a Unit  Test, please", {}, HAIKU),
+        ([WITH_TOOLS], "hello", {"tools": TOOLS}, HAIKU),
+        ([WITH_TOOLS], "hello", {}, None),
+        ([WITH_IMAGES], [{"type": "text", "text": "see"}, IMAGE_PART], {}, OPUS),
+        ([(5, "custom", HAIKU, True, HELLO), (9, "custom", OPUS, True, HELLO)], "hello", {}, OPUS),
+        ([BOTH], "a plan", {"tools": TOOLS}, OPUS),
+        ([BOTH], "a plan", {}, None),
+        ([(1, "custom", OPUS, False, HELLO)], "hello", {}, None),
+        ([LONG, KEYWORD, WITH_IMAGES], "hello", {}, None),
+    ],
+)
+async def test_the_first_smart_routers_scenarios_hold(rules, content, members, expected):
+    gateway = smart(*rules)
+    answer = await ask(gateway, content, model=ASKED, **members)
+    assert answer.status == 200
+    assert answer.headers["x-routex-channel"] == (expected or SONNET)
+    assert ("x-routex-rule" in answer.headers) == (expected is not None)
