@@ -18,7 +18,7 @@ from channels_app.services import channel_create, channel_delete, health_record
 from tenants.context import tenant_scope
 from tenants.models import AuditEvent, GatewayKey, Limit, Quota
 from tenants.services import key_issue, limit_set, quota_set
-from tests.analytics.rows import request_write
+from tests.analytics.rows import request_write, session_write
 from tests.api_calls import Api
 
 pytestmark = pytest.mark.django_db
@@ -74,12 +74,14 @@ def acme_objects(cast) -> dict[str, list[str]]:
         limit = limit_set(tenant_id=tenant_id, kind="requests", limit=7)
         quota = quota_set(tenant_id=tenant_id, kind="tokens", amount=7)
         request_id = request_write(tenant_id=tenant_id, channel_slug="acme-main", user_agent="acme.example")
+        session = session_write(tenant_id, "acme-conversation", channel_id=channel.id)
     return {
         "channels": [channel.id, channel.slug],
         "keys": [key.id, key.slug],
         "limits": [limit.id],
         "quotas": [quota.id],
         "requests": [request_id],
+        "sessions": [session.id],
         "tenants": [tenant_id, "acme"],
     }
 
