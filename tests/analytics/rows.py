@@ -1,4 +1,4 @@
-"""A row of the request log, written inside the test's own transaction, which takes it back."""
+"""Rows of the request log and sessions, written inside the test's own transaction, which takes it back."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ import datetime as dt
 import json
 
 from django.db import connection
+from django.utils import timezone
 
-from analytics.models import RequestRecord
+from analytics.models import RequestRecord, SessionPin
 from analytics.record_table import TABLE, WRITER
+from tenants.context import tenant_scope
 from tenants.engine.ids import new_id
 
 
@@ -29,3 +31,16 @@ def request_write(**given: object) -> str:
         cursor.execute(f"INSERT INTO {TABLE} ({names}) VALUES ({places})", list(row.values()))
         cursor.execute("RESET ROLE")
     return str(row["id"])
+
+
+def session_write(
+    tenant_id: str, session: str, *, channel_id: str = "chn_a", life_s: float = 600, minutes_ago: int = 0
+) -> SessionPin:
+    """Write a session of a tenant, in its scope."""
+    now = timezone.now()
+    used = now - dt.timedelta(minutes=minutes_ago)
+    with tenant_scope(tenant_id):
+        return SessionPin.objects.create(
+            id=new_id("ses"), tenant_id=tenant_id, session=session, model="m", channel_id=channel_id,
+            credential="main", begun_at=used, used_at=used, expires_at=now + dt.timedelta(seconds=life_s), written_by=0,
+        )  # fmt: skip

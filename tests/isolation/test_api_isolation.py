@@ -19,7 +19,7 @@ from routing.services import rule_create
 from tenants.context import tenant_scope
 from tenants.models import AuditEvent, GatewayKey, Limit, Quota
 from tenants.services import key_issue, limit_set, quota_set
-from tests.analytics.rows import request_write
+from tests.analytics.rows import request_write, session_write
 from tests.api_calls import Api
 
 pytestmark = pytest.mark.django_db
@@ -79,6 +79,7 @@ def acme_objects(cast) -> dict[str, list[str]]:
             description="acme.example",
         )  # fmt: skip
         request_id = request_write(tenant_id=tenant_id, channel_slug="acme-main", user_agent="acme.example")
+        session = session_write(tenant_id, "acme-conversation", channel_id=channel.id)
     return {
         "channels": [channel.id, channel.slug],
         "keys": [key.id, key.slug],
@@ -86,6 +87,7 @@ def acme_objects(cast) -> dict[str, list[str]]:
         "quotas": [quota.id],
         "requests": [request_id],
         "rules": [rule.id, rule.slug],
+        "sessions": [session.id],
         "tenants": [tenant_id, "acme"],
     }
 
