@@ -25,7 +25,7 @@ class RuleForm(TenantForm):
     condition = forms.JSONField(
         required=False,
         widget=UnfoldAdminTextareaWidget(attrs={"rows": 4, "spellcheck": "false"}),
-        help_text=lambda: f'JSON such as {{"keywords": ["plan"]}}; all of it must hold. Names: {", ".join(RULES)}.',
+        help_text=f'JSON such as {{"keywords": ["plan"]}}; all of it must hold. Names: {", ".join(RULES)}.',
     )
     targets = JsonLinesField(
         help_text='One a line, tried in this order, such as {"channel": "large", "model": "some-model"}.'

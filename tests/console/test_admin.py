@@ -8,6 +8,7 @@ import pytest
 
 from channels_app.models import Channel, UpstreamCredential
 from channels_app.secrets import unseal
+from routing.models import RoutingRule
 from tenants.context import platform_scope, tenant_scope
 from tenants.models import (
     AuditEvent,
@@ -325,3 +326,20 @@ def test_a_failing_platform_page_leaves_no_half_done_write(cast, root, monkeypat
     form = {"email": "half@example.com", "is_active": "on", "new_password": ""}
     assert root.post("/admin/tenants/user/add/", form).status_code == 500
     assert not User.objects.filter(email="half@example.com").exists()
+
+
+def test_a_rule_is_written_and_a_wrong_one_refused_at_its_field(cast, alice):
+    form = {"slug": "plans", "type": "custom", "condition": '{"keywords": ["plan"]}', "targets": '{"model": "m"}'}
+    form |= {"priority": "5", "is_enabled": "on", "description": ""}
+    path = f"{ADMIN}/routing/routingrule/add/"
+    refused = alice.post(path, form | {"condition": '{"keyword": ["plan"]}'})
+    assert refused.status_code == 200
+    assert "There is no condition" in refused.content.decode()
+    before = version_of(cast.acme)
+    assert alice.post(path, form).status_code == 302
+    assert version_of(cast.acme) > before
+    with tenant_scope(cast.acme.id):
+        rule = RoutingRule.objects.get(slug="plans")
+        assert (rule.condition, rule.targets) == ({"keywords": ["plan"]}, [{"model": "m"}])
+        assert AuditEvent.objects.filter(action="rule.created", object_id=rule.pk).count() == 1
+    assert "model m" in alice.get(f"{ADMIN}/routing/routingrule/").content.decode()

@@ -19,7 +19,7 @@ class ContentCategory(Condition):
     """The user's last text is about this."""
 
     name = "contentCategory"
-    summary = "The user's last text is about this."
+    summary = f"The user's last text is about this: {', '.join(get_args(judging.Category))}."
     example = "coding"
     says_when = True
 
@@ -37,7 +37,7 @@ class ComplexityLevel(Condition):
     """The user's last text asks for this much."""
 
     name = "complexityLevel"
-    summary = "The user's last text asks for this much."
+    summary = f"The user's last text asks for this much: {', '.join(get_args(judging.Complexity))}."
     example = "complex"
     says_when = True
 
@@ -55,7 +55,7 @@ class IntentIs(Condition):
     """The user's last text wants this done."""
 
     name = "intent"
-    summary = "The user's last text wants this done."
+    summary = f"The user's last text wants this done: {', '.join(get_args(judging.Intent))}."
     example = "debug"
     says_when = True
 
@@ -73,7 +73,7 @@ class ProgrammingLanguage(Condition):
     """The user's text holds code of this language."""
 
     name = "programmingLanguage"
-    summary = "The user's text holds code of this language."
+    summary = f"The user's text holds code of this language: {', '.join(judging.LANGUAGES)}."
     example = "python"
     says_when = True
 
