@@ -8,11 +8,13 @@ import pytest
 from channels_app.engine.providers import PROVIDERS
 from routex_site import ROOT
 from routing.engine.formats import CODECS, EMBEDDINGS, FORMATS, RERANKS
+from routing.engine.limiters import LIMITERS
 from routing.engine.strategies import STRATEGIES
 
 REGISTRIES = {
     "channels_app/engine/providers": (PROVIDERS,),
     "routing/engine/formats": (FORMATS, CODECS, EMBEDDINGS, RERANKS),
+    "routing/engine/limiters": (LIMITERS,),
     "routing/engine/strategies": (STRATEGIES,),
 }
 APPS = ("routex_site", "tenants", "channels_app", "analytics", "routing")

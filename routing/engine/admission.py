@@ -6,13 +6,13 @@ import math
 from collections.abc import Iterable
 from typing import Literal
 
+from routing.engine.account import Grant, Taken
 from routing.engine.call import Call
 from routing.engine.decision import SpendTrace
 from routing.engine.errors import GatewayError, RateLimited, Unavailable
 from routing.engine.estimate import input_tokens
 from routing.engine.format import Allowance
 from routing.engine.gateway import Gateway
-from routing.engine.leases import Grant, Taken
 from routing.engine.limiter import NEVER
 from routing.engine.operations import is_count
 from routing.engine.snapshot import Candidate, in_order
