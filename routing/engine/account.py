@@ -21,7 +21,6 @@ class Taken(msgspec.Struct, frozen=True):
     granted: bool
     wait_s: float = 0.0
     left: int = 0
-    reset_s: float = 0.0
     #: How long the request stood in a queue.
     waited_s: float = 0.0
     #: Nothing was counted: the shared counters are away, and this limit then lets nothing through.
@@ -64,7 +63,7 @@ class Account:
         """Take permits if that needs nobody else; None otherwise."""
         now_s = self.used_at_s = self._store.now_s()
         if n > self._limiter.most(self._terms):
-            return Taken(False, NEVER, self._left(now_s), self._reset_s(now_s))
+            return Taken(False, NEVER, self._left(now_s))
         return self._take_locally(n, now_s)
 
     async def _ask(self, n: int) -> Taken:
@@ -93,6 +92,10 @@ class Account:
         """Return how many permits could be taken now, as far as this process knows."""
         return self._left(self._store.now_s())
 
+    def reset_s(self) -> float:
+        """Return after how many seconds the limit is as good as unused."""
+        return self._reset_s(self._store.now_s())
+
     @property
     def is_idle(self) -> bool:
         """Whether forgetting it loses nothing that is counted here."""
@@ -112,7 +115,7 @@ class Account:
         self._local, verdict = self._limiter.take(self._terms, state, now_s, n)
         if verdict.granted:
             self._hold(n)
-        return Taken(verdict.granted, verdict.wait_s, self._left(now_s), self._reset_s(now_s))
+        return Taken(verdict.granted, verdict.wait_s, self._left(now_s))
 
     def _hold(self, n: int) -> None:
         if self._limiter.is_held:

@@ -102,14 +102,14 @@ class LeasedAccount(Account):
         """Take permits from the lease, or by the limit's own choice while the store is away; None otherwise."""
         now_s = self.used_at_s = self._store.now_s()
         if n > self._limiter.most(self._terms):
-            return Taken(False, NEVER, self._left(now_s), self._reset_s(now_s))
+            return Taken(False, NEVER, self._left(now_s))
         if self._store.is_away:
             return self._take_on_outage(n, now_s)
         self._asked += n
         if self._free >= n and now_s < self._until_s and not self._waiters:
             self._free -= n
             self._hold(n)
-            return Taken(True, 0.0, self._left(now_s), self._reset_s(now_s))
+            return Taken(True, 0.0, self._left(now_s))
         return None
 
     async def _ask(self, n: int) -> Taken:
@@ -314,7 +314,7 @@ class LeasedAccount(Account):
         return list(self._waiters)
 
     def _answer(self, waiter: _Waiter, verdict: Verdict, now_s: float) -> None:
-        waiter.answer.set_result(Taken(verdict.granted, verdict.wait_s, self._left(now_s), self._reset_s(now_s)))
+        waiter.answer.set_result(Taken(verdict.granted, verdict.wait_s, self._left(now_s)))
 
     def _pause_s(self, plan: _Plan) -> float:
         soonest_s = min((until_s for holder, until_s in plan.leases.items() if holder != self._holder), default=0.0)
