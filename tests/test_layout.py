@@ -8,6 +8,7 @@ import pytest
 from channels_app.engine.providers import PROVIDERS
 from routex_site import ROOT
 from routing.engine.formats import CODECS, EMBEDDINGS, FORMATS, RERANKS
+from routing.engine.limiters import LIMITERS
 from routing.engine.rules import RULES
 from routing.engine.strategies import STRATEGIES
 
@@ -15,6 +16,7 @@ REGISTRIES = {
     "channels_app/engine/providers": (PROVIDERS,),
     "routing/engine/formats": (FORMATS, CODECS, EMBEDDINGS, RERANKS),
     "routing/engine/rules": (RULES,),
+    "routing/engine/limiters": (LIMITERS,),
     "routing/engine/strategies": (STRATEGIES,),
 }
 APPS = ("routex_site", "tenants", "channels_app", "analytics", "routing")

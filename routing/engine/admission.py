@@ -6,16 +6,16 @@ import math
 from collections.abc import Iterable
 from typing import Literal
 
+from routing.engine.account import Grant
 from routing.engine.call import Call
 from routing.engine.decision import SpendTrace
 from routing.engine.errors import GatewayError, RateLimited, Unavailable
 from routing.engine.estimate import input_tokens
 from routing.engine.format import Allowance
 from routing.engine.gateway import Gateway
-from routing.engine.leases import Grant, Taken
 from routing.engine.limiter import NEVER
 from routing.engine.operations import is_count
-from routing.engine.snapshot import Candidate, in_order
+from routing.engine.snapshot import Candidate, joined
 from tenants.engine.limits import LimitSpec
 
 #: Outcomes of requests that no upstream has charged anybody for, unless it told its usage.
@@ -30,20 +30,14 @@ async def admit_by_limits(call: Call, gateway: Gateway, groups: list[list[Candid
         Unavailable: the shared counters are away, and a limit is to let nothing through then.
     """
     assert call.snapshot is not None and call.principal is not None
-    own, model = call.principal.limits, _model_of(groups)
-    specs = call.snapshot.limits_of(model)
-    if own:
-        specs = in_order((*own, *specs)) if specs else own
+    specs = joined(call.principal.limits, call.snapshot.limits_of(_model_of(groups)))
     if not specs:
         return
     grants, refused = await _take(call, gateway, specs)
-    shown = [(grant.spec, grant.taken) for grant in grants]
-    if refused is not None:
-        shown.append(refused)
-    call.limit_headers = _headers(call, gateway, shown)
+    call.limit_headers = _headers(call, gateway, grants if refused is None else [*grants, refused])
     if refused is not None:
         give_back(grants)
-        raise _refusal(call, *refused)
+        raise _refusal(call, refused)
     call.grants = grants
 
 
@@ -64,7 +58,7 @@ async def take_for_channel(
     if refused is None:
         return grants, None
     give_back(grants)
-    return [], _refusal(call, *refused)
+    return [], _refusal(call, refused)
 
 
 def give_back(grants: Iterable[Grant]) -> None:
@@ -104,10 +98,8 @@ def settle_limits(call: Call) -> None:
             grant.account.give_back(grant.n)
 
 
-async def _take(
-    call: Call, gateway: Gateway, specs: Iterable[LimitSpec]
-) -> tuple[list[Grant], tuple[LimitSpec, Taken] | None]:
-    """Take from one limit after another until one refuses; what was taken until then is left to the caller."""
+async def _take(call: Call, gateway: Gateway, specs: Iterable[LimitSpec]) -> tuple[list[Grant], Grant | None]:
+    """Take from one limit after another until one refuses, which is returned apart from what was taken until then."""
     principal = call.principal
     assert principal is not None
     flow = (principal.tenant_id, principal.key_id)
@@ -131,9 +123,10 @@ async def _take(
                     refused="" if taken.granted else "reached",
                 )
             )
+            grant = Grant(account, spec, n, taken)
             if not taken.granted:
-                return grants, (spec, taken)
-            grants.append(Grant(account, spec, n, taken))
+                return grants, grant
+            grants.append(grant)
     except BaseException:  # the client left while this waited
         give_back(grants)
         raise
@@ -155,9 +148,10 @@ def _owner(call: Call, spec: LimitSpec) -> str:
     return f"model `{spec.scope_id}`"
 
 
-def _refusal(call: Call, spec: LimitSpec, taken: Taken) -> GatewayError:
+def _refusal(call: Call, refused: Grant) -> GatewayError:
     """Return what the client is told (429; 503 when nothing can be counted)."""
-    owner, text = _owner(call, spec), call.decision.spends[-1].name.rpartition(": ")[2]
+    spec, taken, text = refused.spec, refused.taken, refused.account.text
+    owner = _owner(call, spec)
     if taken.is_closed:
         return Unavailable(
             f"Requests of {owner} cannot be counted right now, and its limit lets none through uncounted. "
@@ -167,9 +161,8 @@ def _refusal(call: Call, spec: LimitSpec, taken: Taken) -> GatewayError:
         )
     counted: Literal["requests", "tokens"] = "tokens" if spec.kind == "tokens" else "requests"
     if taken.wait_s == NEVER:
-        asked = call.decision.spends[-1].asked
-        told = f"This request has about {asked} tokens: too many for" if counted == "tokens" else "Nothing passes"
-        return RateLimited(f"{told} the limit of {text} for {owner}.", counted=counted, should_retry=False)
+        about = f"This request has about {refused.n} tokens: too many for" if counted == "tokens" else "Nothing passes"
+        return RateLimited(f"{about} the limit of {text} for {owner}.", counted=counted, should_retry=False)
     seconds = max(1, math.ceil(taken.wait_s))
     used = max(0, spec.limit - taken.left)
     if spec.kind == "concurrency":
@@ -185,16 +178,24 @@ def _refusal(call: Call, spec: LimitSpec, taken: Taken) -> GatewayError:
     )
 
 
-def _headers(call: Call, gateway: Gateway, shown: Iterable[tuple[LimitSpec, Taken]]) -> tuple[tuple[bytes, bytes], ...]:
+def _headers(call: Call, gateway: Gateway, shown: Iterable[Grant]) -> tuple[tuple[bytes, bytes], ...]:
     """Return the rate-limit headers of the client's format, of the tightest limit on requests and on tokens."""
-    tightest: dict[str, Allowance] = {}
-    for spec, taken in shown:
-        if spec.kind == "concurrency" or not spec.limit:
+    tightest: dict[str, Grant] = {}
+    for grant in shown:
+        kind, limit = grant.spec.kind, grant.spec.limit
+        if kind == "concurrency" or not limit or grant.taken.is_closed:
             continue
-        allowance = Allowance(spec.limit, min(spec.limit, taken.left), taken.reset_s)
-        other = tightest.get(spec.kind)
-        if other is None or allowance.left * other.limit < other.left * allowance.limit:
-            tightest[spec.kind] = allowance
+        other = tightest.get(kind)
+        if other is None or grant.taken.left * other.spec.limit < other.taken.left * limit:
+            tightest[kind] = grant
     if not tightest:
         return ()
-    return call.format.limit_headers(tightest.get("requests"), tightest.get("tokens"), gateway.store.now_s())
+    return call.format.limit_headers(
+        _allowance(tightest.get("requests")), _allowance(tightest.get("tokens")), gateway.store.now_s()
+    )
+
+
+def _allowance(grant: Grant | None) -> Allowance | None:
+    if grant is None:
+        return None
+    return Allowance(grant.spec.limit, min(grant.spec.limit, grant.taken.left), grant.account.reset_s())

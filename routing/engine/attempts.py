@@ -15,6 +15,7 @@ from channels_app.engine.errors import (
     UpstreamStatus,
     UpstreamTimeout,
 )
+from routing.engine.account import Grant
 from routing.engine.admission import give_back, give_back_unused, take_for_channel, tell_limits
 from routing.engine.call import Call
 from routing.engine.errors import (
@@ -29,7 +30,6 @@ from routing.engine.errors import (
 from routing.engine.failures import told_id
 from routing.engine.format import Asked
 from routing.engine.gateway import Gateway
-from routing.engine.leases import Grant
 from routing.engine.ordering import Ordering
 from routing.engine.passage import Passage, passage_to
 from routing.engine.retries import RetryBudget

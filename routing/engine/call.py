@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 from analytics.engine.copy_text import LONG_TEXT_LIMITS
 from analytics.engine.pricing import Price
 from analytics.engine.record import AttemptRecord, Outcome, RequestRecord, Usage
+from routing.engine.account import Grant
 from routing.engine.decision import Decision
 from routing.engine.errors import GatewayError
 from routing.engine.format import Asked, Format, Route
-from routing.engine.leases import Grant
 from routing.engine.losses import listed
 from routing.engine.messages import ChatRequest
 from routing.engine.snapshot import Candidate, Snapshot

@@ -1,7 +1,6 @@
-"""Limits of one process: permits from the shared counters, a few at a time, settled in batches; exact near the limit.
+"""Limits over many processes: permits from shared counters, a few at a time, settled in batches; exact near the limit.
 
-Each limit has an account here. Over a store that is not shared, or while the shared one is away, the account counts by
-itself. Otherwise every change is one compare-and-set of the limiter's state. Far from the limit the account takes
+Every change is one compare-and-set of the limiter's state. Far from the limit the account takes
 some permits ahead (a lease) and says in the shared state until when it may hold unused ones; whoever would be refused
 waits for that moment and asks again, so that no permit is lost to a lease.
 """
@@ -17,9 +16,8 @@ from typing import Any
 
 import msgspec
 
-from routing.engine.fair_queue import FairQueue, Flow
-from routing.engine.limiter import NEVER, Verdict, window_text
-from routing.engine.limiters import limiter_of, terms_of
+from routing.engine.account import Account, Taken
+from routing.engine.limiter import NEVER, Verdict
 from routing.engine.store import Store, StoreAway
 from tenants.engine.limits import LimitSpec
 
@@ -34,29 +32,6 @@ SETTLE_S = 0.25
 HEARTBEAT_S = 4.0
 #: Beyond so many accounts, those that nobody used lately are forgotten.
 MANY_ACCOUNTS = 10_000
-
-
-class Taken(msgspec.Struct, frozen=True):
-    """What became of an ask: granted or not, the wait of a refusal, and how the limit stands."""
-
-    granted: bool
-    wait_s: float = 0.0
-    left: int = 0
-    reset_s: float = 0.0
-    #: How long the request stood in a queue.
-    waited_s: float = 0.0
-    #: Nothing was counted: the shared counters are away, and this limit then lets nothing through.
-    is_closed: bool = False
-
-
-@dataclass(slots=True)
-class Grant:
-    """What one request took from one limit."""
-
-    account: Account
-    spec: LimitSpec
-    n: int
-    taken: Taken
 
 
 class _Shared(msgspec.Struct, array_like=True, frozen=True):
@@ -91,17 +66,10 @@ class _Plan:
     is_change: bool
 
 
-class Account:
-    """One limit as this process counts it. Nothing in here waits for anything while it is changed."""
+class LeasedAccount(Account):
+    """A limit whose counts lie in a store that other processes use as well."""
 
     def __init__(self, store: Store, tenant_id: str, spec: LimitSpec, holder: str) -> None:
-        self._store = store
-        self._holder = holder
-        self.key = f"{tenant_id}:limit:{spec.id}:{'concurrency' if spec.kind == 'concurrency' else spec.algorithm}"
-        self.used_at_s = 0.0
-        self._queue: FairQueue | None = None
-        # Counted here: over a store that is not shared, or while it is away.
-        self._local: Any = None
         # Last seen in the store; `_raw` is what the next compare-and-set expects there.
         self._raw: bytes | None = None
         self._state: Any = None
@@ -109,8 +77,6 @@ class Account:
         # Permits taken ahead, and until when they may be used.
         self._free = 0
         self._until_s = 0.0
-        # Permits in use, where they come back.
-        self._held = 0
         # What the shared state does not know yet.
         self._owed = 0
         self._successes = 0
@@ -124,143 +90,93 @@ class Account:
         self._task: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._is_closing = False
-        self.bind(spec)
+        super().__init__(store, tenant_id, spec, holder)
 
     def bind(self, spec: LimitSpec) -> None:
-        """Go by a spec from now on: a limit that was changed keeps what is counted."""
-        self.spec = spec
-        #: The limit as a person says it.
-        self.text = window_text(spec)
-        self._limiter = limiter_of(spec.kind, spec.algorithm)
-        self._terms = terms_of(spec, self._holder)
+        """Go by a spec from now on."""
+        super().bind(spec)
         self._lease_s = min(LEASE_S, self._terms.window_s / 10)
         self._decode = msgspec.msgpack.Decoder(self._limiter.state).decode
 
-    # --- asking
-
-    async def take(self, n: int, flow: Flow) -> Taken:
-        """Take permits, all or none; may wait for the store, for other processes' leases, or in the limit's queue."""
-        taken = self.take_at_once(n)
-        if taken is None:
-            waiter = _Waiter(n, asyncio.get_running_loop().create_future())
-            self._waiters.append(waiter)
-            self._wake()
-            taken = await waiter.answer
-        if self._limiter.has_queue:
-            return await self._queued(taken, flow)
-        return taken
-
     def take_at_once(self, n: int) -> Taken | None:
-        """Take permits if that needs nobody else: counted here, or from the lease; None otherwise."""
+        """Take permits from the lease, or by the limit's own choice while the store is away; None otherwise."""
         now_s = self.used_at_s = self._store.now_s()
         if n > self._limiter.most(self._terms):
-            return Taken(False, NEVER, self._left(now_s), self._reset_s(now_s))
-        if not self._store.is_shared:
-            return self._take_locally(n, now_s)
+            return Taken(False, NEVER, self._left(now_s))
         if self._store.is_away:
             return self._take_on_outage(n, now_s)
         self._asked += n
         if self._free >= n and now_s < self._until_s and not self._waiters:
             self._free -= n
             self._hold(n)
-            return Taken(True, 0.0, self._left(now_s), self._reset_s(now_s))
+            return Taken(True, 0.0, self._left(now_s))
         return None
 
-    def _take_on_outage(self, n: int, now_s: float) -> Taken:
-        if self._terms.options.on_outage == "closed":
-            return Taken(False, 1.0, is_closed=True)
-        return self._take_locally(n, now_s)
-
-    def _take_locally(self, n: int, now_s: float) -> Taken:
-        state = self._local
-        if state is None:
-            # What was last known of the shared counters, so that an outage is no gift.
-            state = self._state if self._state is not None else self._limiter.new(self._terms, now_s)
-        if self._limiter.is_held:
-            state = self._limiter.renew(self._terms, state, now_s, self._held)
-        self._local, verdict = self._limiter.take(self._terms, state, now_s, n)
-        if verdict.granted:
-            self._hold(n)
-        return Taken(verdict.granted, verdict.wait_s, self._left(now_s), self._reset_s(now_s))
-
-    def _hold(self, n: int) -> None:
-        if self._limiter.is_held:
-            self._held += n
-
-    def _left(self, now_s: float) -> int:
-        state = self._local if self._local is not None else self._state
-        if state is None:
-            return self._limiter.size(self._terms)
-        return self._limiter.left(self._terms, state, now_s) + self._free
-
-    def _reset_s(self, now_s: float) -> float:
-        state = self._local if self._local is not None else self._state
-        return 0.0 if state is None else self._limiter.reset_s(self._terms, state, now_s)
-
-    async def _queued(self, taken: Taken, flow: Flow) -> Taken:
-        """Wait for the time that was given, in turn with the other flows."""
-        queue = self._queue = self._queue or FairQueue()
-        if taken.granted:
-            turn = queue.join(flow)
-            if taken.wait_s > 0:
-                asyncio.get_running_loop().call_later(taken.wait_s, queue.call_next)
-            else:
-                queue.call_next()
-        elif taken.is_closed or (displaced := queue.displace(flow, taken.wait_s)) is None:
-            return taken
-        else:
-            turn = displaced
-        began_s = self._store.now_s()
-        try:
-            wait_s = await turn
-        except asyncio.CancelledError:
-            queue.leave(flow, turn)
-            raise
-        waited_s = self._store.now_s() - began_s
-        return msgspec.structs.replace(taken, granted=not wait_s, wait_s=wait_s, waited_s=waited_s)
-
-    # --- settling
+    async def _ask(self, n: int) -> Taken:
+        waiter = _Waiter(n, asyncio.get_running_loop().create_future())
+        self._waiters.append(waiter)
+        self._wake()
+        return await waiter.answer
 
     def give_back(self, n: int) -> None:
         """Put back what was taken and not used, or what is not used any more; never waits."""
-        if not self._limiter.is_held:
-            self.adjust(-n)
+        if not self._limiter.is_held or self._store.is_away:
+            super().give_back(n)
             return
         self._held = max(0, self._held - n)
-        now_s = self._store.now_s()
-        if not self._is_counted_here():
-            if now_s < self._until_s and not self._waiters:
-                self._free += n  # other processes know that there may be unused ones here
-            else:
-                self._flush_in(0.0)
-        elif self._local is not None:
-            self._local = self._limiter.renew(self._terms, self._local, now_s, self._held)
+        if self._store.now_s() < self._until_s and not self._waiters:
+            self._free += n  # other processes know that there may be unused ones here
+        else:
+            self._flush_in(0.0)
 
     def adjust(self, n: int) -> None:
         """Note that `n` more were used than were taken, or fewer; never waits."""
-        if self._is_counted_here():
-            now_s = self._store.now_s()
-            if self._local is not None:
-                self._local = self._limiter.adjust(self._terms, self._local, now_s, n)
+        if self._store.is_away:
+            super().adjust(n)
         else:
             self._owed += n
             self._flush_in(SETTLE_S)
 
     def hear(self, *, is_refusal: bool) -> None:
         """Note whether an upstream took what was let through, or called it too much."""
-        if self._is_counted_here():
-            now_s = self._store.now_s()
-            state = self._local if self._local is not None else self._limiter.new(self._terms, now_s)
-            self._local = self._limiter.heard(self._terms, state, now_s, not is_refusal, is_refusal)
+        if self._store.is_away:
+            super().hear(is_refusal=is_refusal)
         else:
             self._successes += not is_refusal
             self._refusals += is_refusal
             self._flush_in(0.0 if is_refusal else SETTLE_S)
 
-    def _is_counted_here(self) -> bool:
-        return not self._store.is_shared or self._store.is_away
+    @property
+    def is_idle(self) -> bool:
+        """Whether forgetting it loses nothing that is counted here."""
+        is_quiet = self._task is None and not (self._free or self._owed or self._waiters)
+        return is_quiet and super().is_idle
 
-    # --- the shared counters
+    async def close(self) -> None:
+        """Give back what is unused and settle what is owed."""
+        self._is_closing = True
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._raw is not None or self._owed:
+            self._is_due = True
+            self._wake()
+        if self._task is not None:
+            await asyncio.wait([self._task])
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _state_at(self, now_s: float) -> Any:
+        # What was last known of the shared counters, so that an outage is no gift.
+        return super()._state_at(now_s) if self._local is not None or self._state is None else self._state
+
+    def _left(self, now_s: float) -> int:
+        return super()._left(now_s) + self._free
+
+    def _take_on_outage(self, n: int, now_s: float) -> Taken:
+        if self._terms.options.on_outage == "closed":
+            return Taken(False, 1.0, is_closed=True)
+        return self._take_locally(n, now_s)
 
     def _wake(self) -> None:
         if self._task is None:
@@ -398,7 +314,7 @@ class Account:
         return list(self._waiters)
 
     def _answer(self, waiter: _Waiter, verdict: Verdict, now_s: float) -> None:
-        waiter.answer.set_result(Taken(verdict.granted, verdict.wait_s, self._left(now_s), self._reset_s(now_s)))
+        waiter.answer.set_result(Taken(verdict.granted, verdict.wait_s, self._left(now_s)))
 
     def _pause_s(self, plan: _Plan) -> float:
         soonest_s = min((until_s for holder, until_s in plan.leases.items() if holder != self._holder), default=0.0)
@@ -431,29 +347,6 @@ class Account:
         if self._owed or self._held or self._refusals:
             self._flush_in(PATIENCE_S)
 
-    # --- the end
-
-    @property
-    def is_idle(self) -> bool:
-        """Whether forgetting it loses nothing that is counted here."""
-        now_s = self._store.now_s()
-        is_quiet = self._task is None and not (self._free or self._held or self._owed or self._waiters)
-        return is_quiet and now_s > self.used_at_s + self._reset_s(now_s)
-
-    async def close(self) -> None:
-        """Give back what is unused and settle what is owed."""
-        self._is_closing = True
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        if self._store.is_shared and (self._free or self._owed or self._raw is not None):
-            self._is_due = True
-            self._wake()
-        if self._task is not None:
-            await asyncio.wait([self._task])
-        if self._timer is not None:
-            self._timer.cancel()
-
 
 @dataclass(slots=True)
 class Limits:
@@ -470,15 +363,19 @@ class Limits:
         account = self._accounts.get(key)
         if account is None:
             self._forget_idle()
-            account = self._accounts[key] = Account(self.store, tenant_id, spec, self.holder)
+            account = self._accounts[key] = self._made(tenant_id, spec)
         elif account.spec is not spec:
             if account.spec.algorithm != spec.algorithm or account.spec.kind != spec.kind:
-                account = self._accounts[key] = Account(self.store, tenant_id, spec, self.holder)
+                account = self._accounts[key] = self._made(tenant_id, spec)
             elif account.spec != spec:
                 account.bind(spec)
             else:
                 account.spec = spec
         return account
+
+    def _made(self, tenant_id: str, spec: LimitSpec) -> Account:
+        kind = LeasedAccount if self.store.is_shared else Account
+        return kind(self.store, tenant_id, spec, self.holder)
 
     async def close(self) -> None:
         """Give everything back that is unused."""

@@ -219,7 +219,18 @@ class Candidate:
 
 def in_order(limits: Iterable[LimitSpec]) -> tuple[LimitSpec, ...]:
     """Return limits in the order they are asked: nobody waits in a queue for a refusal that could be known at once."""
-    return tuple(sorted(limits, key=lambda spec: (spec.algorithm == "leaky_bucket", spec.kind == "concurrency")))
+    return tuple(sorted(limits, key=_turn))
+
+
+def joined(first: tuple[LimitSpec, ...], second: tuple[LimitSpec, ...]) -> tuple[LimitSpec, ...]:
+    """Return both in that order; each of them is in it already."""
+    if not first or not second or _turn(first[-1]) <= _turn(second[0]):
+        return first + second
+    return in_order(first + second)
+
+
+def _turn(spec: LimitSpec) -> int:
+    return 2 if spec.algorithm == "leaky_bucket" else int(spec.kind == "concurrency")
 
 
 class Snapshot:

@@ -67,7 +67,16 @@ def lists(entry: Any, by: Any, size: int = 2) -> st.SearchStrategy[list[Any]]:
 
 limits = lists(
     entries({"kind": st.sampled_from(["requests", "tokens"]), "limit": numbers, "window_s": st.integers(1, 10**6)})
-    | entries({"kind": st.just("concurrency"), "limit": numbers}),
+    | entries({"kind": st.just("concurrency"), "limit": numbers, "on_outage": st.just("closed")})
+    | entries(
+        {
+            "kind": st.just("tokens"),
+            "limit": numbers,
+            "window_s": st.integers(10**6 + 1, 10**7),
+            "algorithm": st.just("token_bucket"),
+            "burst": st.integers(1, 10**6),
+        }
+    ),
     lambda limit: (limit["kind"], limit.get("window_s")),
 )
 windows = st.sampled_from(["hour", "day", "week", "month", "year", "ever"])

@@ -112,6 +112,19 @@ def test_a_limit_on_a_key_is_found_by_slug_changed_and_deleted(cast, acme):
     assert acme.delete(path).status == 204 and acme.get(path).status == 404
 
 
+def test_a_limit_of_models_has_its_algorithm_and_options(acme):
+    body = {"kind": "requests", "limit": 60, "scope": "model", "scope_id": "gpt-*"}
+    made = acme.post("/api/limits", body | {"algorithm": "token_bucket", "options": {"burst": 9}})
+    assert made.status == 201 and made.body["scope_id"] == "gpt-*"
+    path = f"/api/limits/{made.body['id']}"
+    assert acme.patch(path, {"options": {"burst": 12, "on_outage": "closed"}}).body["options"] == {
+        "burst": 12,
+        "on_outage": "closed",
+    }
+    assert acme.patch(path, {"algorithm": "sliding_window"}).pointers == ["/options"]
+    assert acme.delete(path).status == 204
+
+
 def test_the_same_limit_twice_is_a_conflict(acme):
     assert acme.post("/api/limits", {"kind": "concurrency", "limit": 3, "window_s": 5}).body["window_s"] == 60
     again = acme.post("/api/limits", {"kind": "concurrency", "limit": 4})
@@ -128,6 +141,11 @@ def test_the_same_limit_twice_is_a_conflict(acme):
         ({"kind": "requests", "limit": 1, "scope": "key"}, "/scope_id"),
         ({"kind": "requests", "limit": 1, "scope": "channel", "scope_id": "none"}, "/scope_id"),
         ({"kind": "requests", "limit": 1, "scope_id": "cast"}, "/scope_id"),
+        ({"kind": "requests", "limit": 1, "scope": "model"}, "/scope_id"),
+        ({"kind": "requests", "limit": 1, "algorithm": "magic"}, "/options"),
+        ({"kind": "requests", "limit": 1, "options": {"burst": 3}}, "/options"),
+        ({"kind": "requests", "limit": 1, "algorithm": "token_bucket", "options": {"burst": 0}}, "/options"),
+        ({"kind": "requests", "limit": 1, "options": [1]}, "/options"),
     ],
 )
 def test_a_wrong_limit_is_refused_at_the_field(acme, body, pointer):

@@ -57,7 +57,16 @@ def test_a_key_is_told_what_it_is_and_what_counts_for_it(tenant):
         "models": ["gpt", "fast"],
         "channels": ["*"],
         "tags": {"team": "core"},
-        "limits": [{"scope": "key", "kind": "concurrency", "limit": 3, "window_s": None}],
+        "limits": [
+            {
+                "scope": "key",
+                "kind": "concurrency",
+                "model": None,
+                "limit": 3,
+                "window_s": None,
+                "algorithm": "concurrency",
+            }
+        ],
         "quotas": [{"scope": "tenant", "kind": "usd", "amount": "12.50", "window": "month"}],
     }
 

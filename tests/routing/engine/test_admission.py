@@ -34,8 +34,7 @@ def with_key_limits(harness: Harness, *limits: LimitSpec) -> Harness:
 
 
 def left(harness: Harness, spec: LimitSpec) -> int:
-    account = harness.gateway.limits.account("ten_1", spec)
-    return account._left(harness.now_s)
+    return harness.gateway.limits.account("ten_1", spec).left()
 
 
 # --- who is let through

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from routing.engine.leases import Limits, Taken
+from routing.engine.account import Taken
+from routing.engine.leases import Limits
 from routing.engine.store import Store, StoreAway
 from routing.engine.stores.memory import MemoryStore
 from routing.engine.stores.valkey import ValkeyStore

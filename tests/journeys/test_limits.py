@@ -1,0 +1,71 @@
+"""Limits as official clients meet them, over a real gateway: the right class, a true wait, and success after it."""
+
+from __future__ import annotations
+
+import time
+from contextlib import suppress
+from typing import Any
+from uuid import uuid4
+
+import anthropic
+import openai
+import pytest
+
+from tenants.services import key_issue, limit_set
+from tests.journeys.processes import eventually
+from tests.journeys.tenants import Customer
+
+MESSAGES: list[Any] = [{"role": "user", "content": "x"}]
+
+
+@pytest.fixture
+def limited(shopper: Customer, gateway: Any, django_db_blocker: Any) -> Any:
+    """Return a way to get a key with a limit, which the running gateway comes to know."""
+
+    def make(**limit: Any) -> str:
+        with django_db_blocker.unblock(), shopper.scope():
+            key, secret = key_issue(tenant_id=shopper.id, slug=f"k-{uuid4().hex[:8]}")
+            limit_set(tenant_id=shopper.id, scope="key", scope_id=key.id, **limit)
+        return str(secret)
+
+    return make
+
+
+def test_openai_client_waits_as_told_and_succeeds(gateway, limited, model):
+    secret = limited(kind="requests", limit=2, window_s=2)
+    with openai.OpenAI(api_key=secret, base_url=f"{gateway.url}/v1", max_retries=0) as client:
+
+        def ask() -> Any:
+            return client.chat.completions.with_raw_response.create(model=model, messages=MESSAGES)
+
+        def is_known() -> bool:
+            with suppress(openai.AuthenticationError):
+                return ask().headers.get("x-ratelimit-limit-requests") == "2"
+            return False
+
+        eventually(is_known, "the key with its limit")
+        with pytest.raises(openai.RateLimitError) as refused:
+            for _ in range(3):
+                ask()
+        assert (refused.value.code, refused.value.type) == ("rate_limit_exceeded", "requests")
+        assert "Limit of 2 requests per 2 s for key" in str(refused.value)
+        time.sleep(int(refused.value.response.headers["retry-after-ms"]) / 1000)
+        assert ask().status_code == 200
+
+
+def test_request_that_can_never_pass_is_sent_once(gateway, limited, model):
+    secret = limited(kind="tokens", limit=3, window_s=3600)
+    with anthropic.Anthropic(api_key=secret, base_url=gateway.url, max_retries=5) as client:
+
+        def refusal() -> anthropic.RateLimitError | None:
+            try:
+                client.messages.create(model=model, max_tokens=9, messages=[{"role": "user", "content": "x y " * 99}])
+            except anthropic.AuthenticationError:
+                return None
+            except anthropic.RateLimitError as error:
+                return error
+            return None
+
+        refused = eventually(refusal, "the key with its limit")
+        assert "too many for the limit of 3 tokens/h for key" in str(refused)
+        assert refused.response.headers["anthropic-ratelimit-tokens-limit"] == "3"
