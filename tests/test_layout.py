@@ -34,6 +34,7 @@ VENDOR_ROOMS = (
     "channels_app/engine/operations.py",
     "channels_app/engine/profiles.py",
     "routing/engine/tokens.py",
+    "routing/engine/allowance.py",  # reads what providers call their rate-limit headers
     "routing/engine/estimate.py",
     "routing/engine/allowance.py",  # reads what providers say of their rate limits
     "routing/engine/counters.py",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 
-class RuleTrace(msgspec.Struct, frozen=True, omit_defaults=True):
+class RuleTrace(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """One rule that was looked at; `measured` says what was found against what was asked for."""
 
     rule: str
@@ -15,7 +15,7 @@ class RuleTrace(msgspec.Struct, frozen=True, omit_defaults=True):
     skipped: str = ""
 
 
-class CandidateTrace(msgspec.Struct, frozen=True, omit_defaults=True):
+class CandidateTrace(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """One channel that could serve the model: its rank and the number it was ranked by, or why it was dropped."""
 
     channel: str
@@ -27,7 +27,7 @@ class CandidateTrace(msgspec.Struct, frozen=True, omit_defaults=True):
     dropped: str = ""
 
 
-class SpendTrace(msgspec.Struct, frozen=True, omit_defaults=True):
+class SpendTrace(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """One limit or quota that the request had to pass: how much it asked for, and what was left."""
 
     name: str

@@ -258,7 +258,7 @@ def test_a_member_is_added_by_address_and_the_last_administrator_stays(cast, ali
 def test_the_policy_page_is_the_form_and_there_is_one(cast, alice):
     path = alice.get(f"{ADMIN}/routing/routingpolicy/", follow=True).redirect_chain[-1][0]
     assert path.endswith("/add/")
-    form = {"strategy": "weighted", "attempts": 2, "breaker_failures": 5, "breaker_open_s": 60}
+    form = {"strategy": "weighted", "attempts": 2, "retry_total_s": 60, "breaker_failures": 5, "breaker_open_s": 60}
     form |= {"session_ttl_s": 60, "session_cleanup_interval_s": 60}
     alice.post(path, form)
     path = alice.get(f"{ADMIN}/routing/routingpolicy/", follow=True).redirect_chain[-1][0]

@@ -124,7 +124,7 @@ tenants = entries(
         "channels": lists(channel_entries, lambda channel: channel["slug"]),
         "policy": entries({
             "strategy": st.sampled_from(list(STRATEGIES)), "cooldown": st.booleans(),
-            "retry": entries({"attempts": st.integers(1, 100)}),
+            "retry": entries({"attempts": st.integers(1, 100), "total_s": st.integers(1, 86_400)}),
             "breaker": entries({"failures": st.integers(1, 10_000), "open_s": waits}),
             "session": entries({"enabled": st.booleans(), "sticky": st.booleans(), "ttl_s": st.integers(1, 10**6)}),
         }),

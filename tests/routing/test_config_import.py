@@ -54,7 +54,7 @@ tenants:
         limits: [{{kind: requests, limit: 5, window_s: 1}}]
     policy:
       strategy: weighted
-      retry: {{attempts: 4}}
+      retry: {{attempts: 4, total_s: 45}}
       breaker: {{failures: 7}}
       cooldown: false
 """
@@ -123,6 +123,7 @@ def test_a_whole_document_becomes_rows():
         assert (policy.strategy, policy.attempts, policy.breaker_failures, policy.has_cooldown) == (
             "weighted", 4, 7, False,
         )  # fmt: skip
+        assert policy.retry_total_s == 45
         assert selectors.aliases_by_name() == {"smart": "gpt-5.6"}
         assert selectors.fallbacks_by_model() == {"gpt-5.6": ["claude-sonnet-5"]}
 

@@ -7,6 +7,7 @@ import pytest
 from channels_app.models import Channel
 from routing import snapshots
 from routing.engine.snapshot import decode_document
+from routing.services import policy_set
 from tenants.context import platform_scope, tenant_scope
 from tenants.models import ConfigState
 from tenants.services import config_touch, tenant_create
@@ -80,6 +81,19 @@ def test_a_transformer_that_names_the_format_becomes_the_channels_format(tenant)
     assert (channels["plain"].format, channels["plain"].transformers) == ("openai-chat", ())
     assert (channels["own"].format, channels["own"].transformers) == ("openai-chat", ("openai", "cleancache"))
     assert (channels["foreign"].format, channels["foreign"].transformers) == ("", ()), "OpenAI speaks no Gemini"
+
+
+def test_the_policy_reaches_the_gateways_whole(tenant):
+    wanted = {
+        "strategy": "latency", "attempts": 7, "retry_total_s": 45.0, "is_session_enabled": False,
+        "is_session_sticky": False, "session_ttl_s": 77, "session_cleanup_interval_s": 88, "breaker_failures": 9,
+        "breaker_open_s": 10.0, "has_cooldown": False,
+    }  # fmt: skip
+    with tenant_scope(tenant.id):
+        policy_set(tenant_id=tenant.id, **wanted)
+    policy = decode_document(bytes(state_of(tenant).snapshot)).policy
+    assert {name: getattr(policy, name) for name in wanted} == wanted
+    assert set(policy.__struct_fields__) == set(wanted), "a field that the control plane does not fill"
 
 
 def test_mending_the_row_clears_the_failure(tenant):

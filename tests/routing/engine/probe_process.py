@@ -6,12 +6,19 @@ import asyncio
 import sys
 
 from routing.engine.probing import Probing
-from routing.engine.snapshot import PolicySpec
+from routing.engine.snapshot import Channel, PolicySpec
 from routing.engine.states import ChannelState
 from routing.engine.stores.valkey import ValkeyStore
 from tests.routing.engine.cast import channel, snapshot
 
 POLICY = PolicySpec(breaker_failures=5, breaker_open_s=60)
+
+
+async def may_try(probing: Probing, tenant_id: str, known: Channel, state: ChannelState, now_s: float) -> bool:
+    standing = state.breaker.standing(POLICY, now_s)
+    if standing == "half_open":
+        return await probing.take(tenant_id, known, state, POLICY, now_s)
+    return standing == "closed"
 
 
 async def main(url: str, tenant_id: str) -> None:
@@ -33,13 +40,8 @@ async def main(url: str, tenant_id: str) -> None:
                 await probing.settled()
             case ["probe", count]:
                 # Each as a request would: only while the breaker is half open.
-                async def one() -> bool:
-                    standing = state.breaker.standing(POLICY, now_s)
-                    if standing == "half_open":
-                        return await probing.take(tenant_id, known, state, POLICY, now_s)
-                    return standing == "closed"
-
-                print(sum(await asyncio.gather(*(one() for _ in range(int(count))))), flush=True)
+                asking = (may_try(probing, tenant_id, known, state, now_s) for _ in range(int(count)))
+                print(sum(await asyncio.gather(*asking)), flush=True)
                 continue
             case ["succeed"]:
                 if state.breaker.succeeded(POLICY):
