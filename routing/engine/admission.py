@@ -120,7 +120,7 @@ async def _take(call: Call, gateway: Gateway, specs: Iterable[LimitSpec]) -> tup
                     asked=n,
                     left=taken.left,
                     waited_ms=taken.waited_s * 1000,
-                    refused="" if taken.granted else "reached",
+                    refused="" if taken.granted else "uncounted" if taken.is_closed else "reached",
                 )
             )
             grant = Grant(account, spec, n, taken)

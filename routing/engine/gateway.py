@@ -11,7 +11,7 @@ from typing import Protocol
 from analytics.engine.record import RequestRecord
 from channels_app.engine.provider import Upstreams
 from routing.engine.lastturns import LastTurns
-from routing.engine.leases import Limits
+from routing.engine.limits import Limits
 from routing.engine.memory import StateMemory
 from routing.engine.probing import Probing
 from routing.engine.sessions import Sessions

@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import random
-import secrets
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -30,8 +29,6 @@ LOOK_S = 0.1
 SETTLE_S = 0.25
 #: How often a process says what it holds.
 HEARTBEAT_S = 4.0
-#: Beyond so many accounts, those that nobody used lately are forgotten.
-MANY_ACCOUNTS = 10_000
 
 
 class _Shared(msgspec.Struct, array_like=True, frozen=True):
@@ -81,6 +78,8 @@ class LeasedAccount(Account):
         self._owed = 0
         self._successes = 0
         self._refusals = 0
+        # Places came back that the store still counts.
+        self._is_unsaid = False
         self._is_due = False
         # Recent demand, in permits per second.
         self._rate = 0.0
@@ -127,6 +126,7 @@ class LeasedAccount(Account):
         if self._store.now_s() < self._until_s and not self._waiters:
             self._free += n  # other processes know that there may be unused ones here
         else:
+            self._is_unsaid = True
             self._flush_in(0.0)
 
     def adjust(self, n: int) -> None:
@@ -149,16 +149,17 @@ class LeasedAccount(Account):
     @property
     def is_idle(self) -> bool:
         """Whether forgetting it loses nothing that is counted here."""
-        is_quiet = self._task is None and not (self._free or self._owed or self._waiters)
-        return is_quiet and super().is_idle
+        return self._task is None and not self._waiters and not self._has_news and super().is_idle
 
     async def close(self) -> None:
-        """Give back what is unused and settle what is owed."""
+        """Give back what is unused, and what was in use: nothing runs any more."""
         self._is_closing = True
+        self._is_unsaid = self._is_unsaid or self._held > 0
+        self._held = 0
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        if self._raw is not None or self._owed:
+        if self._has_news:
             self._is_due = True
             self._wake()
         if self._task is not None:
@@ -194,8 +195,14 @@ class LeasedAccount(Account):
 
     def _flush(self) -> None:
         self._timer = None
-        self._is_due = True
-        self._wake()
+        if self._has_news:
+            self._is_due = True
+            self._wake()
+
+    @property
+    def _has_news(self) -> bool:
+        """Whether the store should hear from this process; what it holds has to be said again and again."""
+        return bool(self._free or self._owed or self._held or self._successes or self._refusals or self._is_unsaid)
 
     async def _serve(self) -> None:
         """Answer all who wait, in as few compare-and-sets as it takes."""
@@ -219,10 +226,13 @@ class LeasedAccount(Account):
         waiters = self._still_waiting()
         self._learn_demand()
         # Nobody takes from what is being given back, and what comes back meanwhile needs a round of its own.
-        back, self._free, self._until_s = self._free, 0, 0.0
+        back, self._free, self._until_s, self._is_unsaid = self._free, 0, 0.0, False
         owed, successes, refusals = self._owed, self._successes, self._refusals
         is_fresh, failures = False, 0
         try:
+            if not self._store.has_clock:
+                self._learn(await self._store.get(self.key))
+                is_fresh = True
             while True:
                 now_s = self._store.now_s()
                 plan = self._plan(now_s, waiters, owed, back, successes, refusals)
@@ -245,7 +255,9 @@ class LeasedAccount(Account):
                 if failures > 2:
                     await asyncio.sleep(random.random() * 0.002 * min(failures, 10))  # noqa: S311 no secret
         except StoreAway:
-            if not self._limiter.is_held:
+            if self._limiter.is_held:
+                self._is_unsaid = True
+            else:
                 self._owed -= back
             raise
         self._owed -= owed
@@ -344,44 +356,5 @@ class LeasedAccount(Account):
         for waiter in waiters:
             if not waiter.answer.done():
                 waiter.answer.set_result(self._take_on_outage(waiter.n, now_s))
-        if self._owed or self._held or self._refusals:
+        if self._has_news:
             self._flush_in(PATIENCE_S)
-
-
-@dataclass(slots=True)
-class Limits:
-    """Every account of this process, by limit."""
-
-    store: Store
-    #: What this process is called in the shared state.
-    holder: str = field(default_factory=lambda: secrets.token_hex(4))
-    _accounts: dict[tuple[str, str], Account] = field(default_factory=dict)
-
-    def account(self, tenant_id: str, spec: LimitSpec) -> Account:
-        """Return the account of a limit."""
-        key = (tenant_id, spec.id)
-        account = self._accounts.get(key)
-        if account is None:
-            self._forget_idle()
-            account = self._accounts[key] = self._made(tenant_id, spec)
-        elif account.spec is not spec:
-            if account.spec.algorithm != spec.algorithm or account.spec.kind != spec.kind:
-                account = self._accounts[key] = self._made(tenant_id, spec)
-            elif account.spec != spec:
-                account.bind(spec)
-            else:
-                account.spec = spec
-        return account
-
-    def _made(self, tenant_id: str, spec: LimitSpec) -> Account:
-        kind = LeasedAccount if self.store.is_shared else Account
-        return kind(self.store, tenant_id, spec, self.holder)
-
-    async def close(self) -> None:
-        """Give everything back that is unused."""
-        await asyncio.gather(*(account.close() for account in self._accounts.values()))
-
-    def _forget_idle(self) -> None:
-        if len(self._accounts) >= MANY_ACCOUNTS:
-            for key in [key for key, account in self._accounts.items() if account.is_idle]:
-                del self._accounts[key]

@@ -38,5 +38,10 @@ class Store(ABC):
         """Whether asking is useless for the moment."""
         return False
 
+    @property
+    def has_clock(self) -> bool:
+        """Whether `now_s` is right already; it is after the first answer."""
+        return True
+
     async def close(self) -> None:  # noqa: B027 most stores have nothing to close
         """Let go of what it holds."""

@@ -233,6 +233,17 @@ def test_limits_and_quotas_name_keys_by_slug_and_money_in_dollars(cast, alice):
     assert "no request is refused" in page
 
 
+def test_a_limit_of_models_takes_the_options_of_its_algorithm_and_no_others(cast, alice):
+    form = {
+        "scope": "model", "scope_slug": "gpt-*", "kind": "requests", "limit": 60, "window_s": 30,
+        "algorithm": "token_bucket", "options": '{"burst": 9}',
+    }  # fmt: skip
+    wrong = alice.post(f"{ADMIN}/tenants/limit/add/", form | {"options": '{"queue": 9}'})
+    assert wrong.status_code == 200 and "unknown field" in wrong.content.decode()
+    assert alice.post(f"{ADMIN}/tenants/limit/add/", form).status_code == 302
+    assert "model gpt-*" in alice.get(f"{ADMIN}/tenants/limit/").content.decode()
+
+
 def test_a_twin_of_a_limit_and_a_limit_of_nobody_are_refused_at_the_form(cast, alice):
     form = {"scope": "tenant", "scope_slug": "", "kind": "requests", "limit": 60, "window_s": 60}
     alice.post(f"{ADMIN}/tenants/limit/add/", form)

@@ -22,6 +22,8 @@ KEY_PREFIX: Final = "routex:"
 ANSWER_LIMIT_S: Final = 0.05
 #: How long a store that did not answer is not asked again.
 AWAY_S: Final = 1.0
+#: Enough for as many limits at once; those beyond take turns.
+CONNECTIONS: Final = 16
 #: A loop that woke so much too late was busy itself; the answer may lie there unread.
 LATE_S: Final = 0.01
 
@@ -46,19 +48,31 @@ class ValkeyStore(Store):
     def __init__(self, url: str, *, answer_limit_s: float = ANSWER_LIMIT_S) -> None:
         self._limit_s = answer_limit_s
         # The client's own time limits and retries stay off: the limit is set around the calls.
-        self._client: valkey.asyncio.Valkey = valkey.asyncio.Valkey.from_url(
-            url, retry=Retry(NoBackoff(), 0), socket_keepalive=True, client_name="routex-store"
+        pool = valkey.asyncio.BlockingConnectionPool.from_url(
+            url,
+            max_connections=CONNECTIONS,
+            timeout=None,
+            retry=Retry(NoBackoff(), 0),
+            socket_keepalive=True,
+            client_name="routex-store",
         )
+        self._client: valkey.asyncio.Valkey = valkey.asyncio.Valkey.from_pool(pool)
         self._swap = self._client.register_script(_SWAP)
         self._get = self._client.register_script(_GET)
         self._offset_s = time.time() - time.monotonic()
         self._away_until_s = 0.0
         self._is_lost = False
+        self._has_clock = False
         self.trips = 0
 
     def now_s(self) -> float:
         """Return the server's clock, as well as it can be known here."""
         return time.monotonic() + self._offset_s
+
+    @property
+    def has_clock(self) -> bool:
+        """Whether the server has told its time."""
+        return self._has_clock
 
     @property
     def is_away(self) -> bool:
@@ -100,6 +114,7 @@ class ValkeyStore(Store):
     def _learn_clock(self, server_s: float, sent_s: float) -> None:
         """Keep the offset within what this answer allows: the clock was read after the sending and before now."""
         self._offset_s = min(max(self._offset_s, server_s - time.monotonic()), server_s - sent_s)
+        self._has_clock = True
 
 
 async def _bounded(command: Awaitable[Any], limit_s: float) -> Any:
@@ -108,16 +123,13 @@ async def _bounded(command: Awaitable[Any], limit_s: float) -> Any:
     async with asyncio.timeout(None) as bound:
         give_up_s = loop.time() + limit_s
 
-        def late() -> None:
-            nonlocal give_up_s
-            if loop.time() > give_up_s + LATE_S:
-                give_up_s = loop.time() + LATE_S
-                loop.call_at(give_up_s, late)
-            elif not is_over:
-                bound.reschedule(loop.time())
+        def give_up() -> None:
+            was_busy = loop.time() > give_up_s + LATE_S
+            if not is_over:
+                bound.reschedule(loop.time() + (LATE_S if was_busy else 0.0))
 
         is_over = False
-        timer = loop.call_at(give_up_s, late)
+        timer = loop.call_at(give_up_s, give_up)
         try:
             return await command
         finally:

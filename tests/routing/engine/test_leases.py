@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import multiprocessing
 import os
+import time
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -12,7 +13,7 @@ import pytest
 import pytest_asyncio
 
 from routing.engine.account import Taken
-from routing.engine.leases import Limits
+from routing.engine.limits import Limits
 from routing.engine.store import Store, StoreAway
 from routing.engine.stores.memory import MemoryStore
 from routing.engine.stores.valkey import ValkeyStore
@@ -165,9 +166,22 @@ async def test_limit_of_another_algorithm_begins_anew(fleet):
 async def test_uncontended_ask_is_one_round_trip():
     fleet = Fleet(lambda: ValkeyStore(os.environ["REDIS_URL"], answer_limit_s=5))
     spec, store = limit("sliding_window", 4, 3600), fleet.each[0].store
-    for asked in range(1, 4):
+    await store.get("what the time is")
+    for asked in range(2, 5):
         assert (await fleet.ask(0, spec)).granted
         assert store.trips == asked
+
+
+@pytest.mark.asyncio
+async def test_first_ask_goes_by_the_stores_clock_and_not_by_this_machines():
+    here = ValkeyStore(os.environ["REDIS_URL"], answer_limit_s=5)
+    here._offset_s += 3600  # a machine whose clock is an hour ahead
+    fleet, spec = Fleet(lambda: here), limit("token_bucket", 1000, 10, burst=1)
+    assert (await fleet.ask(0, spec)).granted
+    assert here.now_s() == pytest.approx(time.time(), abs=60)
+    await asyncio.sleep(0.05)
+    assert (await fleet.ask(0, spec)).granted
+    await here.close()
 
 
 @pytest.mark.asyncio
@@ -324,7 +338,7 @@ async def test_limits_of_one_process_are_counted_there_and_exact():
 async def test_accounts_nobody_uses_are_forgotten(monkeypatch):
     now_s = 1000.0
     limits = Limits(MemoryStore(lambda: now_s))
-    monkeypatch.setattr("routing.engine.leases.MANY_ACCOUNTS", 5)
+    monkeypatch.setattr("routing.engine.limits.MANY_ACCOUNTS", 5)
     for place in range(5):
         await limits.account("ten_1", LimitSpec(id=f"lim_{place}", limit=5)).take(1, FLOW)
     now_s = 1061.0
