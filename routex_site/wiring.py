@@ -78,5 +78,6 @@ def build_process(environment: Environment) -> Process:
         upstreams=upstreams,
         records=sink,
         max_body_bytes=environment.max_body_bytes,
+        base_url=environment.public_url,
     )
     return Process(environment, source, upstreams, sink, publisher, gateway, GatewayApp(gateway))

@@ -30,7 +30,6 @@ def decompressed(body: bytes, encoding: bytes, limit: int) -> bytes:
         raise BadRequest(
             f"content-encoding `{encoding.decode('latin-1')}` is not understood here. Send gzip, deflate, or plain.",
             code="unsupported_encoding",
-            status=415,
         )
     decoder = zlib.decompressobj(window)
     try:

@@ -112,9 +112,12 @@ def _error_of(status: int, message: str, code: str) -> GatewayError:
     if kind is not None:
         return kind(text)
     if status in {401, 403} or code in _BAD_KEY:
-        return UpstreamFailed(text, code="upstream_auth_error", should_retry=False)
+        return UpstreamFailed(text, code="upstream_auth_error")
     if 400 <= status < 500 and status != 408:
-        return BadRequest(text, status=status, code="upstream_refused" if code in _NO_CODES else code)
+        refusal = BadRequest(text, status=status)
+        # Set here, for an upstream's word may be one of the catalogue's and mean something else.
+        refusal.code = "upstream_refused" if code in _NO_CODES else code
+        return refusal
     return UpstreamFailed(text)
 
 

@@ -11,6 +11,7 @@ from typing import Protocol
 from analytics.engine.record import RequestRecord
 from channels_app.engine.provider import Upstreams
 from routing.engine.breaker import ChannelStates
+from routing.engine.catalogue import CATALOGUE
 from routing.engine.memory import StateMemory
 from routing.engine.snapshot import Snapshot
 from tenants.engine.principal import Principal
@@ -61,5 +62,11 @@ class Gateway:
     commit_after_s: float = 10.0
     #: Silence in a stream after which a heartbeat goes out.
     heartbeat_s: float = 15.0
+    #: The address that people type, without a slash at its end; "" keeps links relative.
+    base_url: str = ""
     in_flight: int = 0
     is_draining: bool = False
+
+    def docs_of(self, code: str) -> str:
+        """Return where a code is explained; "" for an upstream's own."""
+        return f"{self.base_url}/errors/{code}" if code in CATALOGUE else ""

@@ -9,7 +9,8 @@ from typing import Any
 import msgspec
 
 from analytics.engine.record import Usage
-from routing.engine.errors import GatewayError, Kind
+from routing.engine.catalogue import Kind
+from routing.engine.errors import GatewayError, RateLimited
 from routing.engine.format import NO_QUERY, Answer, Format
 
 _encode = msgspec.json.Encoder().encode
@@ -220,7 +221,9 @@ def _duration_s(value: bytes) -> float | None:
 
 def error_object(error: GatewayError, request_id: str) -> dict[str, Any]:
     """Return the `error` object, with the request id for people who see nothing but the text of an exception."""
-    kind = "rate_limit_error" if error.is_relayed and error.kind == "rate_limit" else _TYPES[error.kind]
+    kind = _TYPES[error.kind]
+    if isinstance(error, RateLimited):
+        kind = "rate_limit_error" if error.is_relayed else error.unit
     shown: dict[str, Any] = {
         "message": error.message,
         "type": kind,
@@ -229,8 +232,12 @@ def error_object(error: GatewayError, request_id: str) -> dict[str, Any]:
         "code": None if error.code == "upstream_refused" else error.code,
         "request_id": request_id,
     }
+    if error.docs:
+        shown["docs"] = error.docs
     if error.suggestions:
         shown["suggestions"] = error.suggestions
+    if error.upstream is not None:
+        shown["upstream"] = {"channel": error.upstream[0], "status": error.upstream[1]}
     return shown
 
 

@@ -128,10 +128,20 @@ class PassThrough(Passage):
         """Return an error that passes the upstream's own body on."""
         if not body:
             return None
-        error = GatewayError(f"The upstream answered {status}.", status=status, raw_body=body)
-        error.code, error.kind, error.should_retry = "upstream_refused", "invalid_request", False
-        error.headers = told_id(headers.items())
-        return error
+        return GatewayError(
+            f"The upstream answered {status}.",
+            code="upstream_refused",
+            status=status,
+            headers=told_id(headers.items()),
+            raw_body=self._without_credentials(body),
+        )
+
+    def _without_credentials(self, body: bytes) -> bytes:
+        """Return an error body without the channel's credentials, which some upstreams repeat in theirs."""
+        for credential in self.candidate.channel.credentials:
+            if credential.secret:
+                body = body.replace(credential.secret.encode(), b"[hidden]")
+        return body
 
 
 class Translated(Passage):

@@ -106,10 +106,12 @@ async def _relay_stream(call: Call, answer: Committed, reader: StreamReader, rep
         pulse.stop()
         call.usage, call.reported_model = reader.usage, reader.model
     tail = reader.finish() if answer.rest is not None else b""
-    await reply.end(tail + _last_words(call, answer, reader, fault))
+    await reply.end(tail + _last_words(call, answer, reader, fault, gateway))
 
 
-def _last_words(call: Call, answer: Committed, reader: StreamReader, fault: Exception | None) -> bytes:
+def _last_words(
+    call: Call, answer: Committed, reader: StreamReader, fault: Exception | None, gateway: Gateway
+) -> bytes:
     """Return the error event that a broken stream ends with; nothing for one that is complete."""
     slug = answer.candidate.channel.spec.slug
     if reader.is_complete:
@@ -124,6 +126,7 @@ def _last_words(call: Call, answer: Committed, reader: StreamReader, fault: Exce
     else:
         error = UpstreamFailed(f"Channel `{slug}` closed the stream before its end{told}. The answer is not complete.")
     call.outcome, call.error = "cut", error
+    error.docs = gateway.docs_of(error.code)
     return reader.error_event(error, call.id)
 
 

@@ -70,7 +70,7 @@ def test_a_model_is_asked_in_a_format_that_it_is_served_in():
 
 
 def test_channels_switched_off_are_named():
-    with pytest.raises(NoChannel, match=r"all switched off: a\.") as caught:
+    with pytest.raises(NoChannel, match=r"1 channel serves `m`, all switched off \(a: by an admin\)") as caught:
         resolve(snapshot(channel("a", is_enabled=False)), principal(), CHAT, "m")
     assert caught.value.retry_after_s == 60
 
