@@ -265,6 +265,7 @@ def _told_by_status(fault: Fault, model: str) -> GatewayError | None:
         words = f": {said.message}" if said is not None and said.raw_body is None else "."
         told = kind(
             f"Channel `{fault.slug}` is limited by its provider ({error.status}) for `{model}`{words}",
+            code="" if error.status == 429 else "overloaded",
             status=error.status,
             retry_after_s=error.retry_after_s if error.retry_after_s is not None else 1.0,
             headers=told_id(error.headers.items()),
