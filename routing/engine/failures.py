@@ -25,6 +25,8 @@ from routing.engine.wirejson import count_of, decode, object_of, text_of
 _URL = re.compile(r"https?://[^\s\"'<>)\]]+")
 _SECRET = re.compile(r"\b(?:sk|pk|rk|key|rtx|rtxm|AIza|ya29|Bearer|AKIA|ASIA)[-_ .][\w.+/=-]{6,}|\bAIza[\w-]{10,}")
 _MARKUP = re.compile(r"<\s*(?:!doctype|html|head|body|title)\b", re.IGNORECASE)
+#: Control characters but for tabs and line ends.
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 MAX_MESSAGE_CHARS = 1000
 #: Where upstreams tell their own id of a request, and what may be passed on of it.
 _ID_HEADERS = (b"request-id", b"x-request-id", b"apim-request-id", b"x-amzn-requestid", b"x-goog-request-id")
@@ -70,7 +72,8 @@ def shown(message: str) -> str:
     """Return an upstream's text as a client may see it: no markup, no addresses, nothing that looks like a key."""
     if _MARKUP.search(message):
         return ""
-    return _SECRET.sub("[hidden]", _URL.sub("[address]", message))[:MAX_MESSAGE_CHARS].strip()
+    said = _SECRET.sub("[hidden]", _URL.sub("[address]", message))[:MAX_MESSAGE_CHARS].strip()
+    return _CONTROL.sub("\ufffd", said)
 
 
 class ErrorInside(ValueError):
