@@ -32,9 +32,13 @@ _MAX_NAME_CHARS = 100
 
 def named(text: str) -> str:
     """Return a name that a caller made up, as messages may repeat it: bounded, and without control characters."""
-    cut = text[:_MAX_NAME_CHARS]
-    shown = cut if cut.isprintable() else "".join(char if char.isprintable() else "\ufffd" for char in cut)
+    shown = printable(text[:_MAX_NAME_CHARS])
     return f"{shown}…" if len(text) > _MAX_NAME_CHARS else shown
+
+
+def printable(text: str) -> str:
+    """Return a text without control characters, which would break headers and deceive terminals."""
+    return text if text.isprintable() else "".join(char if char.isprintable() else "\ufffd" for char in text)
 
 
 class GatewayError(Exception):
