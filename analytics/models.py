@@ -31,6 +31,8 @@ class RequestRecord(models.Model):
     provider = models.TextField()
     #: A list of attempts; of each, what differs from the defaults of AttemptRecord.
     attempts = models.JSONField()
+    #: Why it went where it went: what `routing/engine/decision.py` describes; of it, what differs from the defaults.
+    decision = models.JSONField(default=dict)
     is_stream = models.BooleanField()
     status = models.SmallIntegerField()
     outcome = models.TextField()

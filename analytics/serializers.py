@@ -16,7 +16,7 @@ class RequestSerializer(serializers.ModelSerializer[RequestRecord]):
             *("id", "started_at", "finished_at", "outcome", "status", "error_code", "error_message"),
             *("asked_model", "public_model", "upstream_model", "reported_model"),
             *("channel_id", "channel_slug", "provider", "key_id", "key_slug", "session_id", "client_request_id"),
-            *("operation", "client_format", "upstream_format", "warnings", "is_stream", "attempts"),
+            *("operation", "client_format", "upstream_format", "warnings", "is_stream", "attempts", "decision"),
             *("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens", "reasoning_tokens"),
             *("queue_ms", "connect_ms", "first_token_ms", "total_ms", "request_bytes", "response_bytes"),
             *("client_address", "user_agent"),

@@ -10,6 +10,7 @@ from django.db.models import F, Q
 from django.utils import timezone
 
 from channels_app.engine.providers import PROVIDERS
+from channels_app.engine.rates import read_overrides
 from channels_app.models import Channel
 from routing.engine.snapshot import (
     ChannelSpec,
@@ -131,6 +132,10 @@ def _channel(channel: Channel) -> ChannelSpec:
         chain = chain_of(channel.transformers)
     except ValueError as error:
         raise DoesNotCompile(f"Channel {channel.slug!r}: {error}.") from error
+    try:
+        prices = read_overrides(channel.prices)
+    except ValueError as error:
+        raise DoesNotCompile(f"Channel {channel.slug!r}: {error}.") from error
     named = [step.transformer.format for step in chain.steps if step.transformer.format in provider.formats()]
     return ChannelSpec(
         id=channel.id,
@@ -151,6 +156,7 @@ def _channel(channel: Channel) -> ChannelSpec:
         tags=tuple(channel.tags),
         # Those that only name the format have had their effect; without others the bytes may pass as they are.
         transformers=tuple(channel.transformers) if chain.changes_anything else (),
+        prices=prices,
     )
 
 

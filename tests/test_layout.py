@@ -30,6 +30,7 @@ VENDOR_ROOMS = (
     "channels_app/engine/operations.py",
     "channels_app/engine/profiles.py",
     "routing/engine/tokens.py",
+    "routing/engine/estimate.py",
     "routing/api.py",  # guesses a body's format
     "routing/engine/transformers/",
     "routing/engine/body.py",  # tells a caller whose kind of body they sent

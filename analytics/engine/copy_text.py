@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import operator
+import re
 import time
 from collections.abc import Callable
 from typing import Any, Final
@@ -18,13 +19,17 @@ TEXT_COLUMNS: Final = (
     *("channel_id", "channel_slug", "provider", "outcome", "error_code", "error_message"),
     *("client_address", "user_agent", "warnings"),
 )
+TOKEN_COLUMNS: Final = (
+    *("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens", "reasoning_tokens"),
+)
 #: The columns of a line, in its order; `recorded_at` is left to the database.
 COLUMNS: Final = (
     *("started_at", "finished_at", "request_bytes", "response_bytes"),
-    *("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens", "reasoning_tokens"),
+    *TOKEN_COLUMNS,
     *("queue_ms", "connect_ms", "total_ms", "first_token_ms", "status", "is_stream"),
     *TEXT_COLUMNS,
     "attempts",
+    "decision",
 )
 
 #: Characters that are kept of one text; the longer kinds are the ones people read as sentences.
@@ -32,6 +37,8 @@ TEXT_LIMIT: Final = 200
 LONG_TEXT_LIMITS: Final = {"error_message": 2000, "user_agent": 400, "warnings": 1000}
 DETAIL_LIMIT: Final = 500
 ATTEMPTS_LIMIT: Final = 20
+#: Characters of a decision's JSON; one that is longer is left out and said to be.
+DECISION_LIMIT: Final = 200_000
 
 #: Texts and attempts that together stay below this have no single text worth cutting.
 _USUAL_CHARS: Final = 2000
@@ -40,6 +47,8 @@ _NO_TOKENS: Final = "\t".join([_UNKNOWN] * 5)
 _FIVE_INTEGERS: Final = "\t".join(["%d"] * 5)
 #: What COPY gives a meaning of its own, and NUL, which PostgreSQL cannot store.
 _ESCAPES: Final = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r", "\0": "\ufffd"})
+#: NUL as JSON writes it, and the escaped backslashes that only look like its beginning.
+_NUL: Final = re.compile(r"\\(?:(\\)|u0000)")
 _INT2_MAX: Final = 2**15 - 1
 _INT4_MAX: Final = 2**31 - 1
 _INT8_MAX: Final = 2**63 - 1
@@ -50,7 +59,9 @@ _TIME_MAX_US: Final = 253_402_300_799_999_999
 UNWRITABLE: Final = (ValueError, TypeError, ArithmeticError, AttributeError, OSError)
 
 _texts: Callable[[RequestRecord], tuple[str, ...]] = operator.attrgetter(*TEXT_COLUMNS)
-_tokens: Callable[[Usage], tuple[int, ...]] = operator.attrgetter(*Usage.__struct_fields__)
+_tokens: Callable[[Usage], tuple[int, ...]] = operator.attrgetter(*TOKEN_COLUMNS)
+#: The counts of a usage: all of it but a flag.
+COUNTS: Final = tuple(name for name in Usage.__struct_fields__ if name != "is_estimated")
 _encode_json = msgspec.json.Encoder().encode
 
 
@@ -94,8 +105,20 @@ def _line(record: RequestRecord) -> bytes:
         f"{timestamp(record.started_us)}\t{timestamp(record.finished_us)}\t"
         f"{record.request_bytes:d}\t{record.response_bytes:d}\t{tokens}\t"
         f"{record.queue_ms:.3f}\t{record.connect_ms:.3f}\t{record.total_ms:.3f}\t{first_token}\t"
-        f"{record.status:d}\t{'t' if record.is_stream else 'f'}\t{joined}\t{attempts}\n"
+        f"{record.status:d}\t{'t' if record.is_stream else 'f'}\t{joined}\t{attempts}\t{_decision(record.decision)}\n"
     ).encode()
+
+
+def _decision(decision: object) -> str:
+    """Return a decision as JSON in a COPY line; JSON has no line ends of its own, and jsonb takes no NUL."""
+    if decision is None:
+        return "{}"
+    text = _encode_json(decision).decode()
+    if len(text) > DECISION_LIMIT:
+        return '{"too_long":true}'
+    return (
+        _NUL.sub(lambda found: found[0][:1] + (found[1] or "ufffd"), text).translate(_ESCAPES) if "\\" in text else text
+    )
 
 
 def _is_usual(joined: str, attempts: str) -> bool:
@@ -124,8 +147,10 @@ def cleaned(record: RequestRecord) -> RequestRecord:
     changes["is_stream"] = bool(record.is_stream)
     changes["status"] = _integer(record.status, _INT2_MAX)
     changes["usage"] = usage and Usage(
-        **{name: _integer(getattr(usage, name), _INT4_MAX) for name in Usage.__struct_fields__}
+        **{name: _integer(getattr(usage, name), _INT4_MAX) for name in COUNTS},
+        is_estimated=bool(usage.is_estimated),
     )
+    changes["decision"] = _sound(record.decision)
     changes["attempts"] = tuple(_attempt(attempt) for attempt in record.attempts[:ATTEMPTS_LIMIT])
     return msgspec.structs.replace(record, **changes)
 
@@ -138,6 +163,15 @@ def _attempt(attempt: AttemptRecord) -> AttemptRecord:
         status=None if attempt.status is None else _integer(attempt.status, _INT2_MAX),
         duration_ms=_real(attempt.duration_ms),
     )
+
+
+def _sound(decision: object) -> object:
+    """Return a decision that makes JSON, None where it does not (a text with half a character in it)."""
+    try:
+        _encode_json(decision)
+    except UNWRITABLE:
+        return None
+    return decision
 
 
 def _text(value: object, limit: int) -> str:

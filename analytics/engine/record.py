@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
@@ -12,13 +12,26 @@ Outcome = Literal["answered", "failed", "refused", "cut", "gone"]
 
 
 class Usage(msgspec.Struct, frozen=True, kw_only=True):
-    """Tokens as one answer reports them. Input includes cached input; output includes reasoning."""
+    """Tokens as one answer reports them. Input and output are all there is of each; the others say what is in them.
+
+    Audio and image tokens of the input are those that no cache gave or took.
+    """
 
     input_tokens: int = 0
     output_tokens: int = 0
     cache_read_tokens: int = 0
+    #: However long they are kept; of these, those that are kept for an hour.
     cache_write_tokens: int = 0
+    cache_write_1h_tokens: int = 0
     reasoning_tokens: int = 0
+    input_audio_tokens: int = 0
+    output_audio_tokens: int = 0
+    input_image_tokens: int = 0
+    output_image_tokens: int = 0
+    #: Searches that the provider's own tools made.
+    web_searches: int = 0
+    #: Nobody reported it: counted from what went by.
+    is_estimated: bool = False
 
 
 class AttemptRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -58,6 +71,8 @@ class RequestRecord(msgspec.Struct, frozen=True, kw_only=True):
     channel_slug: str = ""
     provider: str = ""
     attempts: tuple[AttemptRecord, ...] = ()
+    #: Why it went where it went: a `Decision` of the routing engine, or any plain value; None when nothing was decided.
+    decision: Any = None
     is_stream: bool = False
     status: int = 0
     outcome: Outcome = "answered"

@@ -19,6 +19,7 @@ from analytics.models import RequestRecord
 from analytics.selectors import request_cursor, request_get, requests_newest
 from channels_app.models import Channel
 from channels_app.selectors import models_served
+from routex_site.console.decisions import decision_view
 from routex_site.console.exports import EXPORTS
 from routex_site.console.rows import OUTCOMES, duration_text, moment_text, row_view, tone_of, zone_of
 from tenants.middleware import TenantRequest
@@ -131,6 +132,7 @@ def request_detail(request: TenantRequest, request_id: str) -> HttpResponse:
         "recorded": moment_text(record.recorded_at, zone),
         "timezone": tenant.timezone,
         "attempts": _attempts(record),
+        "decision": decision_view(record.decision),
         "spans": _spans(record),
     }
     return render(request, "console/request.html", context)

@@ -45,6 +45,8 @@ class Call:
     #: The request in canonical form, once a candidate needed it.
     conversation: ChatRequest | None = None
     session_id: str = ""
+    #: About how many tokens its input has, once `estimate.input_tokens` was asked.
+    input_tokens: int | None = None
     decision: Decision = field(default_factory=Decision)
     #: Tries and channels passed over, in order; `tries` counts the former.
     attempts: list[AttemptRecord] = field(default_factory=list)
@@ -72,6 +74,11 @@ class Call:
     def is_strict(self) -> bool:
         """Whether the client would rather have an error than lose anything."""
         return self.header(b"x-routex-strict").strip().lower() in {"1", "true"}
+
+    @property
+    def is_dry_run(self) -> bool:
+        """Whether the client asks what would become of the request, and not for an answer."""
+        return self.header(b"x-routex-dry-run").strip().lower() in {"1", "true"}
 
     def elapsed_ms(self) -> float:
         """Return the milliseconds since the request came in."""
@@ -102,6 +109,7 @@ class Call:
             channel_slug=served.channel.spec.slug if served else "",
             provider=served.channel.spec.provider if served else "",
             attempts=tuple(self.attempts),
+            decision=self.decision if self.decision.asked_model else None,
             is_stream=asked.is_stream if asked else False,
             status=self.status,
             outcome=self.outcome,

@@ -10,8 +10,10 @@ from typing import Any
 
 import msgspec
 
+from analytics.engine.pricing import Price, overridden
 from channels_app.engine.operations import is_conversation
 from channels_app.engine.provider import Provider, Timeouts
+from channels_app.engine.rates import PriceOverride
 from tenants.engine.limits import LimitSpec, QuotaSpec
 
 
@@ -50,6 +52,17 @@ class ChannelSpec(msgspec.Struct, frozen=True, kw_only=True):
     tags: tuple[str, ...] = ()
     #: Names, or {name: options}.
     transformers: tuple[str | dict[str, Any], ...] = ()
+    #: In the order in which they are looked through.
+    prices: tuple[PriceOverride, ...] = ()
+
+    def price_override(self, model: str, at_s: float) -> PriceOverride | None:
+        """Return what the channel says about the price of an upstream model at that time."""
+        for override in self.prices:
+            if override.from_s <= at_s and (
+                fnmatchcase(model, override.model) if override.is_glob else model == override.model
+            ):
+                return override
+        return None
 
 
 class RuleSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -201,6 +214,14 @@ class Snapshot:
         """Return the public model names that enabled channels serve, and aliases, sorted; globs are left out."""
         served = {name for name, found in self._exact.items() if any(c.channel.spec.is_enabled for c in found)}
         return sorted(served | set(self.document.aliases))
+
+    def price(self, candidate: Candidate, at_s: float) -> Price | None:
+        """Return what a candidate's model costs at a time in seconds since the epoch; None when nobody knows.
+
+        The channel's own prices win over the price book's.
+        """
+        override = candidate.channel.spec.price_override(candidate.upstream_model, at_s)
+        return None if override is None else overridden(override, None)
 
     def candidates(self, model: str) -> tuple[Candidate, ...]:
         """Return every way to serve exactly this public model name, channels that are switched off included."""

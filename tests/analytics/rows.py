@@ -20,8 +20,9 @@ def request_write(**given: object) -> str:
         empty = {"TextField": "", "BooleanField": False, "DateTimeField": dt.datetime.now(dt.UTC), "JSONField": "[]"}
         row[field.name] = None if field.null else empty.get(kind, 0)
     row |= {"id": new_id("req"), "status": 200, "outcome": "answered"} | given
-    if not isinstance(row["attempts"], str):
-        row["attempts"] = json.dumps(row["attempts"])
+    for name in ("attempts", "decision"):
+        if not isinstance(row[name], str):
+            row[name] = json.dumps(row[name])
     with connection.cursor() as cursor:
         cursor.execute(f"SET LOCAL ROLE {WRITER}")
         names, places = ", ".join(row), ", ".join(["%s"] * len(row))

@@ -85,7 +85,8 @@ class Postgres(Server):
             connection.execute("CREATE DATABASE routex OWNER routex_app")
         with psycopg.connect(self.conninfo) as connection:
             connection.execute(record_table.CREATE)
-            connection.execute(record_table.ADD_WARNINGS)
+            for change in record_table.ADDED:
+                connection.execute(change)
 
     def command(self) -> list[str]:
         settings = ("listen_addresses=127.0.0.1", "unix_socket_directories=", "shared_buffers=16MB", "fsync=off")

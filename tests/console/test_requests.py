@@ -196,3 +196,34 @@ def test_durations_read_with_about_three_digits(duration_ms, text):
 )
 def test_every_outcome_has_its_tone(outcome, status, tone):
     assert tone_of(outcome, status) == tone
+
+
+def test_a_request_tells_why_it_went_where_it_went(cast, alice, stored):
+    decision = {
+        "asked_model": "smart",
+        "model": "gpt-5.6",
+        "by": "rule:long",
+        "rule": "long",
+        "strategy": "weighted",
+        "input_tokens": 70_000,
+        "rules": [
+            {"rule": "short", "measured": "70000 words, at most 10"},
+            {"rule": "gone", "is_match": True, "skipped": "channel `old` is switched off"},
+            {"rule": "long", "is_match": True, "measured": "70000 tokens, at least 60000"},
+        ],
+        "candidates": [{"channel": "a", "rank": 1, "number": "weight 3"}, {"channel": "b", "dropped": "breaker open"}],
+        "spends": [{"name": "60 requests/min of key ci", "asked": 1, "left": 59}],
+    }
+    record = make_record(cast.acme.id, 1, decision=decision)
+    stored(record)
+    page = alice.get(f"{LIST}{record.id}/").content.decode()
+    assert page.count('data-testid="rule"') == 3
+    assert "yes, skipped" in page and "channel `old` is switched off" in page
+    assert "Rule `long` sent `smart` to `gpt-5.6`." in page and "weight 3" in page and "breaker open" in page
+    assert "60 requests/min of key ci" in page
+
+
+def test_a_request_without_a_decision_has_no_such_part(cast, alice, stored):
+    record = make_record(cast.acme.id, 1)
+    stored(record)
+    assert 'data-testid="decision"' not in alice.get(f"{LIST}{record.id}/").content.decode()

@@ -58,6 +58,22 @@ def test_what_copy_gives_a_meaning_of_its_own_is_stored_as_it_is(postgres, make_
     assert row["attempts"][0]["detail"] == text
 
 
+@pytest.mark.parametrize(
+    "text", ["tab\tnewline\n\\N", '"quoted" and back\\slash', "half a \U0001f642 pair", "\\u0000 as text"]
+)
+def test_a_decision_is_stored_as_it_is(postgres, make_record, text):
+    decision = {"by": "rule:long", "rules": [{"rule": "long", "measured": text}]}
+    assert stored(postgres, make_record(decision=decision))["decision"] == decision
+
+
+def test_a_decision_that_cannot_be_kept_leaves_the_record(postgres, make_record):
+    row = stored(postgres, make_record(decision={"measured": "nul \0"}))
+    assert row["decision"] == {"measured": "nul \ufffd"}
+    assert stored(postgres, make_record(decision={"measured": "\ud800"}))["decision"] == {}
+    assert stored(postgres, make_record(decision={"measured": "x" * 300_000}))["decision"] == {"too_long": True}
+    assert stored(postgres, make_record(decision=None))["decision"] == {}
+
+
 def test_nul_and_lone_surrogates_are_replaced(postgres, make_record):
     odd = "a\0b\ud800c"
     row = stored(postgres, make_record(asked_model=odd, attempts=(AttemptRecord(channel=odd),)))
