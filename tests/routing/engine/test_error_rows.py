@@ -477,6 +477,28 @@ async def test_malice_gets_a_short_printable_answer(monkeypatch, code, dialect):
     assert "<html" not in told.message and "secret detail" not in told.message
 
 
+ROLES = {"openai-responses": "input", "gemini": "contents"}
+
+
+@pytest.mark.parametrize(
+    ("role", "says"),
+    [("usr", "is `usr`; expected one of"), (UGLY + HUGE, "…`; expected one of"), ("", "is missing")],
+)
+@pytest.mark.parametrize("dialect", DIALECTS.values(), ids=DIALECTS)
+async def test_a_word_that_is_none_is_told_with_those_that_are(dialect, role, says):
+    member = ROLES.get(dialect.name, "messages")
+    content = {"parts": [{"text": "x"}]} if dialect.name == "gemini" else {"content": "x"}
+    answer = await ask(dialect, is_translated=True, more={member: [{"role": role, **content}]})
+    if dialect.name == "gemini" and not role:
+        assert answer.status == 200  # the role may be left out there
+        return
+    told = dialect.told(answer)
+    assert (told.status, told.word) == (400, {"gemini": "INVALID_ARGUMENT"}.get(dialect.name, INVALID))
+    assert told.message.startswith(f"`{member}[0].role` is ") and says in told.message
+    assert ("Did you mean `user`?" in told.message) == (role == "usr")
+    assert len(told.message) < 400 and told.message.isprintable()
+
+
 @pytest.mark.parametrize(
     ("last", "code", "says"),
     [
