@@ -244,7 +244,7 @@ class Attempt:
             return UpstreamTimedOut(message)
         if isinstance(last.error, UpstreamBlocked):
             return UpstreamFailed(message, code="upstream_blocked")
-        return UpstreamFailed(message, should_retry=len(channels) == 1)
+        return UpstreamFailed(message, retry_after_s=5, should_retry=len(channels) == 1)
 
 
 def _told_by_status(fault: Fault, model: str) -> GatewayError | None:

@@ -13,11 +13,11 @@ GatewayError                     internal_error
 ├── MethodNotAllowed             method_not_allowed
 ├── NoChannel                    no_available_channel
 ├── Overloaded                   server_is_overloaded, overloaded
-├── RateLimited                  rate_limit_exceeded, concurrency_limit_exceeded
+├── RateLimited                  rate_limit_exceeded, concurrency_limit_exceeded, quota_reserved
 ├── QuotaUsedUp                  insufficient_quota
 ├── UpstreamFailed               upstream_error, upstream_auth_error, upstream_blocked
 ├── UpstreamTimedOut             upstream_timeout, timeout
-└── Unavailable                  starting_up, shutting_down, no_room
+└── Unavailable                  starting_up, shutting_down, no_room, limits_unavailable, ledger_away, unpriced_model
 """
 
 from __future__ import annotations
@@ -77,7 +77,8 @@ class GatewayError(Exception):
         self.kind = row.kind
         self.status = status or row.status
         self.should_retry = row.should_retry if should_retry is None else should_retry
-        self.retry_after_s = row.retry_after_s if retry_after_s is None else retry_after_s
+        # The row's wait goes with the row's advice: whoever says otherwise knows of a wait, or that there is none.
+        self.retry_after_s = row.retry_after_s if retry_after_s is None and should_retry is None else retry_after_s
         self.param = param
         self.suggestions = suggestions
         self.headers = headers
@@ -150,13 +151,13 @@ class Overloaded(GatewayError):
 
 
 class RateLimited(GatewayError):
-    """The caller, or the upstream on its behalf, asks too fast: `unit` says too much of what."""
+    """The caller, or the upstream on its behalf, asks too fast: `counted` says too much of what."""
 
     code = "rate_limit_exceeded"
 
-    def __init__(self, message: str, *, unit: Literal["requests", "tokens"] = "requests", **facts: Any) -> None:
+    def __init__(self, message: str, *, counted: Literal["requests", "tokens"] = "requests", **facts: Any) -> None:
         super().__init__(message, **facts)
-        self.unit = unit
+        self.counted = counted
 
 
 class QuotaUsedUp(GatewayError):

@@ -223,7 +223,7 @@ def error_object(error: GatewayError, request_id: str) -> dict[str, Any]:
     """Return the `error` object, with the request id for people who see nothing but the text of an exception."""
     kind = _TYPES[error.kind]
     if isinstance(error, RateLimited):
-        kind = "rate_limit_error" if error.is_relayed else error.unit
+        kind = "rate_limit_error" if error.is_relayed else error.counted
     shown: dict[str, Any] = {
         "message": error.message,
         "type": kind,

@@ -26,8 +26,8 @@ HUGE = "x" * 100_000
 NESTED = b'{"model":"m","messages":' + b"[" * 50_000
 UGLY = "a\r\nset-cookie: x\x1b[31m\x00"
 PAGE = b"<!doctype html><html><body>" + b"<p>gone</p>" * 5000
-#: Codes whose limiters are not there yet.
-AWAITED = {"concurrency_limit_exceeded"}
+#: Codes of limits and quotas, which are not there yet.
+AWAITED = {*("concurrency_limit_exceeded", "quota_reserved", "limits_unavailable", "ledger_away", "unpriced_model")}
 
 INVALID, SERVER = "invalid_request_error", "server_error"
 #: Code → status and word of OpenAI's formats, of Anthropic, of Gemini; as the reference has them, row by row.

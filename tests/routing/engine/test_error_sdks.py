@@ -205,6 +205,7 @@ async def test_whoever_waits_as_told_succeeds(name):
 async def test_the_rows_that_clients_may_repeat_are_those_that_pass_by_themselves():
     assert {code for code, row in CATALOGUE.items() if row.should_retry} == {
         *("request_timeout", "rate_limit_exceeded", "concurrency_limit_exceeded"),
+        *("quota_reserved", "limits_unavailable", "ledger_away"),
         *("server_is_overloaded", "overloaded", "upstream_error", "upstream_timeout", "timeout"),
         *("starting_up", "shutting_down", "no_room"),
     }
