@@ -95,6 +95,7 @@ def build_process(environment: Environment) -> Process:
         records=sink,
         max_body_bytes=environment.max_body_bytes,
         store=ValkeyStore(environment.redis_url) if environment.redis_url else MemoryStore(),
+        base_url=environment.public_url,
     )
     table = SessionTable(environment.database_url, gateway.sessions)
     return Process(environment, source, upstreams, sink, publisher, gateway, GatewayApp(gateway), table)

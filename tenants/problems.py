@@ -9,21 +9,49 @@ from django.http import HttpResponse, JsonResponse
 
 CONTENT_TYPE = "application/problem+json"
 
-#: Type → (status, title). The type's address is /errors/<type>.
-TYPES: Mapping[str, tuple[int, str]] = {
-    "validation-error": (400, "Not valid"),
-    "unauthenticated": (401, "Not signed in"),
-    "forbidden": (403, "Not allowed"),
-    "not-found": (404, "Not found"),
-    "method-not-allowed": (405, "Method not allowed"),
-    "not-acceptable": (406, "Not offered in this form"),
-    "conflict": (409, "Conflict"),
-    "stale-version": (412, "Changed in the meantime"),
-    "request-too-large": (413, "Body too large"),
-    "unsupported-media-type": (415, "Body in another form"),
-    "internal-error": (500, "Internal error"),
+
+@dataclass(frozen=True, slots=True)
+class ProblemType:
+    """What the problems of one type have in common; `meaning` says why it is answered, and what to do."""
+
+    status: int
+    title: str
+    meaning: str
+
+
+#: Name → type. The type's address is /errors/<name>.
+TYPES: Mapping[str, ProblemType] = {
+    "validation-error": ProblemType(
+        400, "Not valid", "Something in the body or the query is wrong; `errors` says what and where. Correct it."
+    ),
+    "unauthenticated": ProblemType(
+        401, "Not signed in", "The call has neither a management token that counts nor a session. Send one."
+    ),
+    "forbidden": ProblemType(
+        403, "Not allowed", "The caller is known and its role does not suffice, or a session sent no CSRF token."
+    ),
+    "not-found": ProblemType(
+        404, "Not found", "There is no such object, or it belongs to a tenant that is not the caller's."
+    ),
+    "method-not-allowed": ProblemType(
+        405, "Method not allowed", "The path takes other methods; `/api/docs/` lists them."
+    ),
+    "not-acceptable": ProblemType(406, "Not offered in this form", "`accept` asks for a form that is not offered."),
+    "conflict": ProblemType(
+        409, "Conflict", "An object with this name or identity exists already. Take another name, or change that one."
+    ),
+    "stale-version": ProblemType(
+        412, "Changed in the meantime", "The object is no longer the one that `if-match` names. Read it again."
+    ),
+    "request-too-large": ProblemType(413, "Body too large", "The body is larger than allowed. Send less at once."),
+    "unsupported-media-type": ProblemType(
+        415, "Body in another form", "The body's `content-type` is not understood here. Send JSON."
+    ),
+    "internal-error": ProblemType(
+        500, "Internal error", "Routex itself failed, which is a bug. The log tells more to whoever runs it."
+    ),
 }
-_BY_STATUS = {status: name for name, (status, _) in TYPES.items()}
+_BY_STATUS = {kind.status: name for name, kind in TYPES.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +74,7 @@ class Problem(Exception):
         self.detail = detail
         self.errors = tuple(errors)
         self.headers = dict(headers or {})
-        self.status, self.title = TYPES[name]
+        self.status, self.title = TYPES[name].status, TYPES[name].title
 
 
 def problem_response(problem: Problem) -> HttpResponse:

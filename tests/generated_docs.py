@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -11,8 +12,12 @@ import msgspec
 from channels_app.engine.provider import Provider
 from channels_app.engine.providers import PROVIDERS
 from routex_site import ROOT
+from routing.engine.catalogue import ROWS, Row
+from routing.engine.errors import GatewayError
+from routing.engine.formats import FORMATS
 from routing.engine.rules import RULES
 from routing.engine.rules.expression import VARIABLES
+from tenants.problems import TYPES
 
 
 def provider_table() -> str:
@@ -62,11 +67,47 @@ def _code(names: list[str]) -> str:
     return ", ".join(f"`{name}`" for name in names)
 
 
+def error_table() -> str:
+    """Return a row per code of the gateway: how each format says it, what it means, what clients do."""
+    rows = [
+        "| code | HTTP | OpenAI type | Anthropic type | Gemini status | another try | what, why, what to do |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    return "\n".join(rows + [_error_row(row) for row in ROWS])
+
+
+def _error_row(row: Row) -> str:
+    error = GatewayError(row.what, code=row.code)
+    openai, anthropic, gemini = (
+        FORMATS[name].error_reply(error, "") for name in ("openai-chat", "anthropic", "gemini")
+    )
+    statuses = [str(openai.status), *([f"{anthropic.status} (Anthropic)"] if anthropic.status != openai.status else [])]
+    words = [json.loads(reply.body)["error"] for reply in (openai, anthropic, gemini)]
+    types = [f"`{words[0]['type']}`", f"`{words[1]['type']}`", f"`{words[2]['status']}`"]
+    cells = [f"`{row.code}`", ", ".join(statuses), *types, _another_try(row)]
+    return f"| {' | '.join(cells)} | {row.what} {row.why} {row.remedy} |"
+
+
+def _another_try(row: Row) -> str:
+    wait = f"after {row.retry_after_s:g} s, or as told" if row.retry_after_s else ""
+    told = ", ".join(["yes" if row.should_retry else "no", *([wait] if wait else [])])
+    return f"{told}; {_code(list(row.headers))}" if row.headers else told
+
+
+def problem_table() -> str:
+    """Return a row per problem type of the APIs."""
+    rows = ["| type | HTTP | title | meaning |", "|---|---|---|---|"]
+    rows += [f"| `/errors/{name}` | {kind.status} | {kind.title} | {kind.meaning} |" for name, kind in TYPES.items()]
+    return "\n".join(rows)
+
+
 #: Document and the name of its part → what makes it. The part stands between `<!-- name -->` and `<!-- /name -->`.
 PARTS: dict[tuple[str, str], Callable[[], str]] = {
     ("docs/providers.md", "providers"): provider_table,
     ("docs/rules.md", "conditions"): condition_table,
     ("docs/rules.md", "variables"): variable_table,
+    ("docs/errors.md", "errors"): error_table,
+    ("docs/errors.md", "problems"): problem_table,
 }
 
 

@@ -32,13 +32,17 @@ class UpstreamRefused(UpstreamError):
     reason = "refused"
 
 
+#: Wait → what did not come in time.
+_MISSED = {"connect": "no connection", "first_byte": "no first byte", "idle": "nothing more", "total": "no end"}
+
+
 class UpstreamTimeout(UpstreamError):
     """A wait passed its limit; `wait` says which one."""
 
     reason = "timeout"
 
     def __init__(self, wait: str, limit_s: float) -> None:
-        super().__init__(f"no {wait.replace('_', ' ')} within {limit_s:g} s")
+        super().__init__(f"{_MISSED[wait]} within {limit_s:g} s")
         self.wait = wait
         self.limit_s = limit_s
 

@@ -35,6 +35,17 @@ def home(request: HttpRequest) -> HttpResponse:
     return render(request, "console/chooser.html", {"memberships": memberships})
 
 
+@require_safe
+def keys(request: HttpRequest) -> HttpResponse:
+    """Send a person to the keys of their only tenant: error messages lead here, knowing no tenant."""
+    if not isinstance(request.user, User):
+        return HttpResponseRedirect("/login/?next=/keys/")
+    memberships = memberships_of(user=request.user)
+    if len(memberships) == 1:
+        return HttpResponseRedirect(f"/t/{memberships[0].tenant.slug}/admin/tenants/gatewaykey/")
+    return HttpResponseRedirect("/")
+
+
 @never_cache
 @sensitive_post_parameters("password", "token")
 @require_http_methods(["GET", "POST"])

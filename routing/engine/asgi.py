@@ -17,6 +17,7 @@ from routing.engine.errors import (
     RequestTooLarge,
     Unavailable,
     UnknownRoute,
+    named,
 )
 from routing.engine.format import Route
 from routing.engine.gateway import Gateway
@@ -75,7 +76,7 @@ class GatewayApp:
         try:
             await self._dispatch(call, scope["method"], path, exchange, reply)
         except GatewayError as error:
-            await _refuse(call, error, reply)
+            await self._refuse(call, error, reply)
         except ClientGone:
             call.outcome, call.status = "gone", CLIENT_CLOSED_REQUEST
         except asyncio.CancelledError:
@@ -90,7 +91,7 @@ class GatewayApp:
             if reply.is_started:
                 call.outcome, call.error = "failed", GatewayError("Routex failed while answering.")
                 raise  # the server cuts the connection: never a clean end
-            await _refuse(call, GatewayError(f"Routex failed. Give this id to your admin: {call.id}"), reply)
+            await self._refuse(call, GatewayError(f"Routex failed. Give this id to your admin: {call.id}"), reply)
         finally:
             exchange.stop()
             self.gateway.in_flight -= 1
@@ -104,29 +105,53 @@ class GatewayApp:
         if exchange.fault is None:
             call.outcome, call.status = "gone", reply.status or CLIENT_CLOSED_REQUEST
         elif not reply.is_started:
-            await _refuse(call, exchange.fault, reply)
+            await self._refuse(call, exchange.fault, reply)
         else:
             call.outcome, call.error = "failed", exchange.fault  # not ended: the server cuts the connection
 
     async def _dispatch(self, call: Call, method: str, path: str, exchange: Exchange, reply: AsgiReply) -> None:
         if self.gateway.is_draining:
-            raise Unavailable("This server is restarting.", code="shutting_down", retry_after_s=2)
+            raise Unavailable("This server is restarting. Try again in a moment.", code="shutting_down")
         if not call.route.operation:
             await self._listing_or_nothing(call, method, path, reply)
         elif method != "POST":
-            raise MethodNotAllowed(f"{path} takes POST, not {method}.")
+            raise MethodNotAllowed(f"{named(path)} takes POST, not {named(method)}.", headers=((b"allow", b"POST"),))
         elif call.is_dry_run:
             await rehearse(call, self.gateway, exchange, reply)
         else:
             await serve(call, self.gateway, exchange, reply)
 
+    async def _refuse(self, call: Call, error: GatewayError, reply: AsgiReply) -> None:
+        """Answer with an error in the caller's format."""
+        call.error = error
+        call.outcome = "failed" if call.tries or type(error) is GatewayError else "refused"
+        error.docs = self.gateway.docs_of(error.code)
+        rendered = call.format.error_reply(error, call.id)
+        headers = [
+            (b"content-type", b"application/json"),
+            (b"content-length", str(len(rendered.body)).encode()),
+            (b"x-request-id", call.id.encode()),
+            (b"cache-control", b"no-store"),
+            *rendered.headers,
+            *call.limit_headers,
+        ]
+        if call.decision.rule:
+            headers.append((b"x-routex-rule", call.decision.rule.encode()))
+        if call.attempts:
+            headers.append((b"x-routex-attempts", str(call.tries).encode()))
+            if call.tries:
+                headers.append((b"x-routex-channel", call.attempts[-1].channel.encode()))
+        await reply.start(rendered.status, headers)
+        await reply.end(rendered.body)
+
     async def _listing_or_nothing(self, call: Call, method: str, path: str, reply: AsgiReply) -> None:
-        if not listing.is_listing(path):
+        if not listing.is_listing(path, method):
             close = listing.closest_path(path, list(self._paths))
             hint = f" Did you mean {close}?" if close else ""
-            raise UnknownRoute(f"No route {method} {path}.{hint}")
+            raise UnknownRoute(f"No route {named(method)} {named(path)}.{hint}")
         if method not in {"GET", "HEAD"}:
-            raise MethodNotAllowed(f"{path} takes GET, not {method}.")
+            allowed = ((b"allow", b"GET, HEAD"),)
+            raise MethodNotAllowed(f"{named(path)} takes GET, not {named(method)}.", headers=allowed)
         body = await listing.answer(call, self.gateway, path)
         await reply.start(
             200,
@@ -268,24 +293,3 @@ class Exchange:
             self._beside.cancel()
         if self._call.upload is not None:
             self._call.upload.close()
-
-
-async def _refuse(call: Call, error: GatewayError, reply: AsgiReply) -> None:
-    """Answer with an error in the caller's format."""
-    call.error = error
-    call.outcome = "failed" if call.tries or type(error) is GatewayError else "refused"
-    rendered = call.format.error_reply(error, call.id)
-    headers = [
-        (b"content-type", b"application/json"),
-        (b"content-length", str(len(rendered.body)).encode()),
-        (b"x-request-id", call.id.encode()),
-        (b"cache-control", b"no-store"),
-        *rendered.headers,
-        *call.limit_headers,
-    ]
-    if call.attempts:
-        headers.append((b"x-routex-attempts", str(call.tries).encode()))
-    if call.decision.rule:
-        headers.append((b"x-routex-rule", call.decision.rule.encode()))
-    await reply.start(rendered.status, headers)
-    await reply.end(rendered.body)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from dataclasses import dataclass
 
@@ -26,6 +27,7 @@ from routing.engine.errors import (
     RateLimited,
     UpstreamFailed,
     UpstreamTimedOut,
+    named,
 )
 from routing.engine.failures import told_id
 from routing.engine.format import Asked
@@ -293,7 +295,7 @@ class Attempt:
 
     def _final_error(self) -> GatewayError:
         """Return what the client is told: an upstream's own class where it has one (ADR 7)."""
-        model = self.asked.model
+        model = named(self.asked.model)
         if not self.faults and self.refusals:
             return self.refusals[0]
         if not self.faults and not self.waits_s:
@@ -302,8 +304,9 @@ class Attempt:
         if not self.faults:
             wait_s = min(self.waits_s)
             count = len(self.waits_s)
+            who = f"All {count} channels for `{model}` are" if count > 1 else f"The only channel for `{model}` is"
             return Overloaded(
-                f"All {count} channel(s) for `{model}` are {self._why_waiting()}; next try in {wait_s:.0f} s.",
+                f"{who} {self._why_waiting()}; next try in {max(1, math.ceil(wait_s))} s.",
                 retry_after_s=max(1.0, wait_s),
             )
         last = self.faults[-1]
@@ -312,13 +315,14 @@ class Attempt:
             if told is not None:
                 return told
         story = ", ".join(f"{fault.slug} {fault.error}" for fault in self.faults)
-        message = f"`{model}` failed on all {len(self.faults)} tries: {story}."
+        tries = f"all {len(self.faults)} tries" if len(self.faults) > 1 else "its only try"
+        message = f"`{model}` failed on {tries}: {story}."
         channels = {fault.slug for fault in self.faults}
         if isinstance(last.error, UpstreamTimeout | OutOfTime):
-            return UpstreamTimedOut(message, retry_after_s=5)
+            return UpstreamTimedOut(message)
         if isinstance(last.error, UpstreamBlocked):
-            return UpstreamFailed(message, code="upstream_blocked", should_retry=False)
-        return UpstreamFailed(message, retry_after_s=5, should_retry=False if len(channels) > 1 else None)
+            return UpstreamFailed(message, code="upstream_blocked")
+        return UpstreamFailed(message, retry_after_s=5, should_retry=len(channels) == 1)
 
 
 def _deadline_s(call: Call, now_s: float) -> float | None:
@@ -340,7 +344,6 @@ def _told_by_status(fault: Fault, model: str) -> GatewayError | None:
         return UpstreamFailed(
             f"Channel `{fault.slug}` rejected its own credentials ({error.status}). An admin must renew them.",
             code="upstream_auth_error",
-            should_retry=False,
         )
     if not 400 <= error.status < 500 and error.status != 529:
         return None
@@ -350,13 +353,16 @@ def _told_by_status(fault: Fault, model: str) -> GatewayError | None:
         words = f": {said.message}" if said is not None and said.raw_body is None else "."
         told = kind(
             f"Channel `{fault.slug}` is limited by its provider ({error.status}) for `{model}`{words}",
+            code="" if error.status == 429 else "overloaded",
             status=error.status,
             retry_after_s=error.retry_after_s if error.retry_after_s is not None else 1.0,
             headers=told_id(error.headers.items()),
             raw_body=None if said is None else said.raw_body,
         )
-        told.is_relayed = True
+        told.is_relayed, told.upstream = True, (fault.slug, error.status)
         return told
+    if said is not None:
+        said.upstream = (fault.slug, error.status)
     return said
 
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from typing import Any, TypeVar
 
 import msgspec
 from msgspec import Raw
 
-from routing.engine.errors import BadRequest
+from routing.engine.errors import BadRequest, named
 from routing.engine.wirejson import mend
 
 T = TypeVar("T")
@@ -138,6 +139,15 @@ def read_model(members: Members) -> str:
     if not model.strip():
         raise BadRequest("`model` is empty. Name a model; GET /v1/models lists them.", param="model")
     return model
+
+
+def unknown_word(word: object, path: str, known: Iterable[str]) -> BadRequest:
+    """Return the refusal of a member that must be one of a few words."""
+    words = list(known)
+    found = "is missing" if word is None or word == "" else f"is `{named(str(word))}`"
+    close = get_close_matches(word[:100], words, n=1) if isinstance(word, str) else []
+    hint = f" Did you mean `{close[0]}`?" if close else ""
+    return BadRequest(f"`{path}` {found}; expected one of {', '.join(words)}.{hint}", param=path)
 
 
 def read_flag(members: Members, name: str) -> bool:

@@ -6,7 +6,7 @@ import zlib
 from collections.abc import AsyncIterator
 
 from channels_app.engine.errors import UpstreamBroken
-from routing.engine.errors import BadRequest, RequestTooLarge
+from routing.engine.errors import BadRequest, RequestTooLarge, named
 
 #: Encoding → zlib's window bits; 47 finds out by itself whether it is gzip or zlib.
 _WINDOWS = {b"gzip": 47, b"x-gzip": 47, b"deflate": 47}
@@ -28,9 +28,9 @@ def decompressed(body: bytes, encoding: bytes, limit: int) -> bytes:
     window = _WINDOWS.get(encoding.strip().lower())
     if window is None:
         raise BadRequest(
-            f"content-encoding `{encoding.decode('latin-1')}` is not understood here. Send gzip, deflate, or plain.",
+            f"content-encoding `{named(encoding.decode('latin-1'))}` is not understood here. "
+            "Send gzip, deflate, or plain.",
             code="unsupported_encoding",
-            status=415,
         )
     decoder = zlib.decompressobj(window)
     try:

@@ -25,6 +25,8 @@ from routing.engine.wirejson import count_of, decode, object_of, text_of
 _URL = re.compile(r"https?://[^\s\"'<>)\]]+")
 _SECRET = re.compile(r"\b(?:sk|pk|rk|key|rtx|rtxm|AIza|ya29|Bearer|AKIA|ASIA)[-_ .][\w.+/=-]{6,}|\bAIza[\w-]{10,}")
 _MARKUP = re.compile(r"<\s*(?:!doctype|html|head|body|title)\b", re.IGNORECASE)
+#: Control characters but for tabs and line ends.
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 MAX_MESSAGE_CHARS = 1000
 #: Where upstreams tell their own id of a request, and what may be passed on of it.
 _ID_HEADERS = (b"request-id", b"x-request-id", b"apim-request-id", b"x-amzn-requestid", b"x-goog-request-id")
@@ -70,7 +72,8 @@ def shown(message: str) -> str:
     """Return an upstream's text as a client may see it: no markup, no addresses, nothing that looks like a key."""
     if _MARKUP.search(message):
         return ""
-    return _SECRET.sub("[hidden]", _URL.sub("[address]", message))[:MAX_MESSAGE_CHARS].strip()
+    said = _SECRET.sub("[hidden]", _URL.sub("[address]", message))[:MAX_MESSAGE_CHARS].strip()
+    return _CONTROL.sub("\ufffd", said)
 
 
 class ErrorInside(ValueError):
@@ -112,9 +115,12 @@ def _error_of(status: int, message: str, code: str) -> GatewayError:
     if kind is not None:
         return kind(text)
     if status in {401, 403} or code in _BAD_KEY:
-        return UpstreamFailed(text, code="upstream_auth_error", should_retry=False)
+        return UpstreamFailed(text, code="upstream_auth_error")
     if 400 <= status < 500 and status != 408:
-        return BadRequest(text, status=status, code="upstream_refused" if code in _NO_CODES else code)
+        refusal = BadRequest(text, status=status)
+        # Set here, for an upstream's word may be one of the catalogue's and mean something else.
+        refusal.code = "upstream_refused" if code in _NO_CODES else code
+        return refusal
     return UpstreamFailed(text)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from operator import is_
 from types import MappingProxyType
@@ -208,6 +208,8 @@ class Format(ABC):
     name: ClassVar[str]
     #: Exact path → operation. Paths that carry the model are found by `route`.
     paths: ClassVar[Mapping[str, str]] = {}
+    #: What stands after the colon in paths that carry the model.
+    methods: ClassVar[Collection[str]] = ()
     #: Bytes that the format's SDKs take for nothing, sent between events in long silences; b"" = never.
     heartbeat: ClassVar[bytes] = b""
     #: Where the format's SDKs look for the request id, beside the `x-request-id` that every answer carries.
@@ -290,8 +292,7 @@ class Format(ABC):
             wait_s = max(error.retry_after_s, 0.0)
             headers.append((b"retry-after", b"%d" % math.ceil(wait_s)))
             headers.append((b"retry-after-ms", b"%d" % math.ceil(wait_s * 1000)))
-        if error.should_retry is not None:
-            headers.append((b"x-should-retry", b"true" if error.should_retry else b"false"))
+        headers.append((b"x-should-retry", b"true" if error.is_worth_a_wait else b"false"))
         if status == 401:
             headers.append((b"www-authenticate", b'Bearer realm="routex"'))
         return ErrorReply(status, body, headers)

@@ -10,6 +10,7 @@ from typing import Protocol
 
 from analytics.engine.record import RequestRecord
 from channels_app.engine.provider import Upstreams
+from routing.engine.catalogue import CATALOGUE
 from routing.engine.lastturns import LastTurns
 from routing.engine.limits import Limits
 from routing.engine.memory import StateMemory
@@ -71,6 +72,8 @@ class Gateway:
     commit_after_s: float = 10.0
     #: Silence in a stream after which a heartbeat goes out.
     heartbeat_s: float = 15.0
+    #: The address that people type, without a slash at its end; "" keeps links relative.
+    base_url: str = ""
     #: What many processes share, and the limits that are counted in it.
     store: Store = field(default_factory=MemoryStore)
     limits: Limits = field(init=False)
@@ -83,3 +86,7 @@ class Gateway:
         self.limits = Limits(self.store)
         self.sessions = Sessions(self.store)
         self.probing = Probing(self.store)
+
+    def docs_of(self, code: str) -> str:
+        """Return where a code is explained; "" for an upstream's own."""
+        return f"{self.base_url}/errors/{code}" if code in CATALOGUE else ""

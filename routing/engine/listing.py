@@ -7,18 +7,21 @@ from difflib import get_close_matches
 from urllib.parse import unquote
 
 from routing.engine.call import Call
-from routing.engine.errors import ModelNotFound
 from routing.engine.format import Format
 from routing.engine.formats import DEFAULT, FORMATS
 from routing.engine.gateway import Gateway
 from routing.engine.pipeline import admit, authenticate
-from routing.engine.resolution import is_served
+from routing.engine.resolution import is_served, not_served
 
 _PATHS = ("/v1/models", "/v1beta/models")
+#: Paths beyond this length are not compared with those that exist.
+_MAX_PATH_CHARS = 300
 
 
-def is_listing(path: str) -> bool:
-    """Whether a path is a listing of models or the card of one."""
+def is_listing(path: str, method: str) -> bool:
+    """Whether a path is a listing of models or the card of one; what is posted to a model is neither."""
+    if method == "POST" and ":" in path:
+        return False
     return any(path == known or path.startswith(f"{known}/") for known in _PATHS)
 
 
@@ -32,7 +35,11 @@ def format_of(headers: Mapping[bytes, bytes], path: str) -> Format:
 
 def closest_path(path: str, known: list[str]) -> str:
     """Return the known path that looks most like this one, or an empty string."""
-    return next(iter(get_close_matches(path, known, n=1, cutoff=0.75)), "")
+    if len(path) > _MAX_PATH_CHARS:
+        return ""
+    model, mark, _ = path.rpartition(":")
+    methods = [f"{model}:{method}" for name in FORMATS for method in FORMATS[name].methods] if mark else []
+    return next(iter(get_close_matches(path, [*known, *methods], n=1, cutoff=0.75)), "")
 
 
 async def answer(call: Call, gateway: Gateway, path: str) -> bytes:
@@ -51,5 +58,5 @@ async def answer(call: Call, gateway: Gateway, path: str) -> bytes:
         served = [name for name in call.snapshot.models if is_served(call.snapshot, call.principal, name)]
         return call.format.model_list(served, created_s, call.query)
     if not is_served(call.snapshot, call.principal, asked):
-        raise ModelNotFound(f"Model `{asked}` is not served here. List: GET /v1/models.", param="model")
+        raise not_served(call.snapshot, call.principal, asked)
     return call.format.model_card(asked, created_s)

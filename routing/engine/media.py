@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from channels_app.engine.capabilities import Capabilities
 from channels_app.engine.errors import UpstreamError
 from channels_app.engine.provider import Timeouts, UpstreamRequest, UpstreamResponse, Upstreams
-from routing.engine.errors import BadRequest
+from routing.engine.errors import BadRequest, named
 from routing.engine.messages import ChatRequest, Media, Message, Part, ToolResult
 
 #: The most that one medium may weigh, and how many a request may name by URL.
@@ -139,8 +139,9 @@ def _request(url: str) -> UpstreamRequest:
 
 def _cannot(url: str, why: str) -> BadRequest:
     shown = urlsplit(url)
+    host = shown.netloc.rpartition("@")[2]  # a name and a password may stand before it
     return BadRequest(
-        f"The medium at {shown.scheme}://{shown.netloc}{shown.path[:80]} cannot be fetched: {why}. "
+        f"The medium at {named(f'{shown.scheme}://{host}{shown.path}')} cannot be fetched: {why}. "
         "Send its bytes as base64 instead.",
         code="media_unavailable",
     )

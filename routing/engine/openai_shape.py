@@ -10,7 +10,8 @@ from typing import Any
 import msgspec
 
 from analytics.engine.record import Usage
-from routing.engine.errors import GatewayError, Kind, RateLimited
+from routing.engine.catalogue import Kind
+from routing.engine.errors import GatewayError, RateLimited
 from routing.engine.format import NO_QUERY, Allowance, Answer, Format
 
 _encode = msgspec.json.Encoder().encode
@@ -261,8 +262,12 @@ def error_object(error: GatewayError, request_id: str) -> dict[str, Any]:
         "code": None if error.code == "upstream_refused" else error.code,
         "request_id": request_id,
     }
+    if error.docs:
+        shown["docs"] = error.docs
     if error.suggestions:
         shown["suggestions"] = error.suggestions
+    if error.upstream is not None:
+        shown["upstream"] = {"channel": error.upstream[0], "status": error.upstream[1]}
     return shown
 
 

@@ -14,7 +14,7 @@ from routing.engine.codec import Exchange, Target, Written
 from routing.engine.conversion import Conversion, convert, said_in
 from routing.engine.decoding import conversation
 from routing.engine.errors import GatewayError
-from routing.engine.failures import error_of, told_id
+from routing.engine.failures import error_of, shown, told_id
 from routing.engine.format import Answer, Reading, StreamReader
 from routing.engine.formats import CODECS, client_codec
 from routing.engine.gateway import Gateway
@@ -30,6 +30,8 @@ from routing.engine.transformers import chain_of
 from routing.engine.translation import TranslatingReader, Translation
 
 _encode = msgspec.json.Encoder().encode
+#: Shorter credentials are placeholders.
+MIN_SECRET_CHARS = 8
 
 
 class Passage(ABC):
@@ -89,6 +91,18 @@ class Passage(ABC):
     def reader(self) -> StreamReader:
         """Return a reader that turns the upstream's stream into the client's."""
 
+    def without_credentials(self, said: bytes) -> bytes:
+        """Return what an upstream says of an error without the channel's credentials, which some repeat."""
+        for credential in self.candidate.channel.credentials:
+            # A placeholder for a server that asks for none is a word that may well be meant.
+            if len(credential.secret) >= MIN_SECRET_CHARS:
+                said = said.replace(credential.secret.encode(), b"[hidden]")
+        return said
+
+    def shown(self, text: str) -> str:
+        """Return an upstream's text as clients and records may have it."""
+        return shown(self.without_credentials(text.encode()).decode())
+
     @abstractmethod
     def refusal(self, status: int, body: bytes, headers: Mapping[bytes, bytes]) -> GatewayError | None:
         """Return an upstream's 4xx, 429 or 529 in its own class; None where the body says nothing fit to show."""
@@ -129,10 +143,13 @@ class PassThrough(Passage):
         """Return an error that passes the upstream's own body on."""
         if not body:
             return None
-        error = GatewayError(f"The upstream answered {status}.", status=status, raw_body=body)
-        error.code, error.kind, error.should_retry = "upstream_refused", "invalid_request", False
-        error.headers = told_id(headers.items())
-        return error
+        return GatewayError(
+            f"The upstream answered {status}.",
+            code="upstream_refused",
+            status=status,
+            headers=told_id(headers.items()),
+            raw_body=body,
+        )
 
 
 class Translated(Passage):

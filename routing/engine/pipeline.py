@@ -64,23 +64,30 @@ def authenticate(call: Call, gateway: Gateway) -> Principal:
     secret = presented_key(call)
     if not secret:
         raise Unauthenticated(
-            "No API key. Send it as `Authorization: Bearer rtx_…` (or `x-api-key`).", code="missing_api_key"
+            "No API key. Send it as `Authorization: Bearer rtx_…` (or `x-api-key`). "
+            f"Create one at {gateway.base_url}/keys/.",
+            code="missing_api_key",
         )
     if not keys.is_well_formed(secret):
         raise _malformed(secret)
     if not gateway.configuration.is_ready:
-        raise Unavailable("Routex is starting: its keys are not loaded yet.", retry_after_s=2)
+        raise Unavailable("Routex is starting: its keys are not loaded yet. Try again in a moment.")
     principal = gateway.configuration.principal(keys.digest(secret))
     if principal is None:
-        raise Unauthenticated(f"Unknown API key `rtx_…{secret[-4:]}`. It may be mistyped or deleted.")
+        raise Unauthenticated(
+            f"Unknown API key `rtx_…{secret[-4:]}`. It may be mistyped or deleted. Keys: {gateway.base_url}/keys/."
+        )
     if principal.state != "active":
         raise Unauthenticated(
             f"Key `{principal.key_slug}` is {principal.state}. Ask an admin of your tenant for another.",
-            code=f"api_key_{principal.state}",
+            code="api_key_revoked" if principal.state == "revoked" else "api_key_disabled",
         )
     if principal.expires_at_s is not None and principal.expires_at_s <= time.time():
         when = datetime.fromtimestamp(principal.expires_at_s, UTC).strftime("%Y-%m-%d %H:%M UTC")
-        raise Unauthenticated(f"Key `{principal.key_slug}` expired on {when}. Rotate it.", code="api_key_expired")
+        raise Unauthenticated(
+            f"Key `{principal.key_slug}` expired on {when}. Rotate it at {gateway.base_url}/keys/.",
+            code="api_key_expired",
+        )
     return principal
 
 
@@ -109,7 +116,7 @@ def _malformed(secret: str) -> Unauthenticated:
         )
     if secret.startswith(keys.GATEWAY_KEY):
         return Unauthenticated(
-            "This is not a complete Routex key (checksum differs); it was probably cut when copied.",
+            "This is not a complete Routex key (checksum differs): it was probably cut when copied. Copy it again.",
             code="malformed_api_key",
         )
     return Unauthenticated("This is no Routex key: those start with `rtx_`.", code="malformed_api_key")
@@ -127,10 +134,13 @@ async def admit(call: Call, gateway: Gateway) -> None:
     tenant_id = call.principal.tenant_id
     snapshot = configuration.snapshot(tenant_id) or await configuration.load(tenant_id)
     if snapshot is None:
-        raise Unavailable("This tenant's configuration cannot be loaded right now.", retry_after_s=2)
+        raise Unavailable("This tenant's configuration cannot be loaded right now. Try again in a moment.")
     if snapshot.document.is_suspended:
-        reason = snapshot.document.suspended_reason or "no reason was given"
-        raise Forbidden(f"Tenant `{snapshot.document.slug}` is suspended: {reason}.", code="tenant_suspended")
+        reason = snapshot.document.suspended_reason.rstrip(".") or "no reason was given"
+        raise Forbidden(
+            f"Tenant `{snapshot.document.slug}` is suspended: {reason}. Contact whoever runs this Routex.",
+            code="tenant_suspended",
+        )
     call.snapshot = snapshot
 
 

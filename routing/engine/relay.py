@@ -8,7 +8,7 @@ from typing import Protocol
 
 from channels_app.engine.errors import UpstreamError, UpstreamTimeout
 from routing.engine.call import Call
-from routing.engine.errors import GatewayError, UpstreamFailed, UpstreamTimedOut
+from routing.engine.errors import GatewayError, UpstreamFailed, UpstreamTimedOut, printable
 from routing.engine.failures import told_id
 from routing.engine.format import CHARS_PER_TOKEN, StreamReader
 from routing.engine.gateway import Gateway
@@ -22,6 +22,8 @@ from tenants.engine.money import usd_text
 Header = tuple[bytes, bytes]
 #: Clients and proxies refuse an answer whose headers are long; 8 KB for all of them is the least that is common.
 MAX_WARNINGS_CHARS = 4000
+#: Where a channel serves `*`, the model's name is the caller's own word.
+MAX_MODEL_CHARS = 500
 
 
 class Reply(Protocol):
@@ -98,7 +100,7 @@ async def _relay_stream(call: Call, answer: Committed, reader: StreamReader, rep
     fault: Exception | None = None
     try:
         if any(answer.held):
-            await reply.write(b"".join(answer.held))
+            await reply.write(_shown(b"".join(answer.held), answer, reader))
         if answer.rest is not None:
             async for chunk in answer.rest:
                 out = reader.feed(chunk)
@@ -106,7 +108,7 @@ async def _relay_stream(call: Call, answer: Committed, reader: StreamReader, rep
                     call.first_token_ms = call.elapsed_ms()
                 if out:
                     pulse.beat()
-                    await reply.write(out)
+                    await reply.write(_shown(out, answer, reader))
     except (UpstreamError, EventTooLarge) as error:
         fault = error
     finally:
@@ -115,10 +117,17 @@ async def _relay_stream(call: Call, answer: Committed, reader: StreamReader, rep
         if reader.usage is None or not reader.is_complete:
             call.passed_tokens = reader.passed_tokens
     tail = reader.finish() if answer.rest is not None else b""
-    await reply.end(tail + _last_words(call, answer, reader, fault))
+    await reply.end(tail + _last_words(call, answer, reader, fault, gateway))
 
 
-def _last_words(call: Call, answer: Committed, reader: StreamReader, fault: Exception | None) -> bytes:
+def _shown(out: bytes, answer: Committed, reader: StreamReader) -> bytes:
+    """Return a piece of a stream; one that holds an upstream's error must not hold its credential."""
+    return answer.passage.without_credentials(out) if reader.failure else out
+
+
+def _last_words(
+    call: Call, answer: Committed, reader: StreamReader, fault: Exception | None, gateway: Gateway
+) -> bytes:
     """Return the error event that a broken stream ends with; nothing for one that is complete."""
     slug = answer.candidate.channel.spec.slug
     if reader.is_complete:
@@ -133,6 +142,7 @@ def _last_words(call: Call, answer: Committed, reader: StreamReader, fault: Exce
     else:
         error = UpstreamFailed(f"Channel `{slug}` closed the stream before its end{told}. The answer is not complete.")
     call.outcome, call.error = "cut", error
+    error.docs = gateway.docs_of(error.code)
     return reader.error_event(error, call.id)
 
 
@@ -150,7 +160,7 @@ def answer_headers(call: Call, candidate: Candidate) -> list[Header]:
     headers = [
         (b"x-request-id", request_id),
         (b"x-routex-channel", candidate.channel.spec.slug.encode()),
-        (b"x-routex-model", candidate.upstream_model.encode("utf-8", "replace")),
+        (b"x-routex-model", printable(candidate.upstream_model[:MAX_MODEL_CHARS]).encode("utf-8", "replace")),
         (b"x-routex-attempts", str(call.tries).encode()),
         (b"cache-control", b"no-store"),
         (b"server-timing", timing.encode()),

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from difflib import get_close_matches
+from heapq import nlargest
+from itertools import islice
 from typing import Literal
 
-from routing.engine.errors import Forbidden, ModelNotFound, NoChannel
+from routing.engine.errors import Forbidden, ModelNotFound, NoChannel, named
 from routing.engine.snapshot import Candidate, Snapshot
 from tenants.engine.principal import Principal
 
 #: A public model's name; an alias; a channel's slug before the model.
 ReadAs = Literal["name", "alias", "channel"]
+#: Suggestions are for people who mistyped: longer names are not compared, nor more of them searched or compared.
+_MAX_COMPARED_CHARS = 200
+_MAX_SEARCHED = 2000
+_MAX_COMPARED = 20
 
 
 def resolve(
@@ -40,7 +47,8 @@ def check_asked(principal: Principal, asked: str) -> None:
     """Raise Forbidden for a name that the key may not ask for, whatever it stands for."""
     if not principal.may_use_model(asked):
         raise Forbidden(
-            f"Key `{principal.key_slug}` may not use `{asked}`. Allowed: {', '.join(principal.models)}.", param="model"
+            f"Key `{principal.key_slug}` may not use `{named(asked)}`. Allowed: {', '.join(principal.models)}.",
+            param="model",
         )
 
 
@@ -71,10 +79,15 @@ def look_up(snapshot: Snapshot, asked: str) -> tuple[str, str, ReadAs]:
 def _look_up_target(snapshot: Snapshot, name: str) -> tuple[str, str]:
     if snapshot.candidates(name):
         return name, ""
-    cut = min((place for place in (name.find("/"), name.find(",")) if place > 0), default=0)
+    cut = _cut_of(name)
     if cut and name[:cut] in snapshot.channels:
         return name[cut + 1 :].strip(), name[:cut]
     return name, ""
+
+
+def _cut_of(name: str) -> int:
+    """Return the place of the first `/` or `,` of a name, 0 where there is none."""
+    return min((place for place in (name.find("/"), name.find(",")) if place > 0), default=0)
 
 
 def _permitted(
@@ -107,33 +120,90 @@ def _why_none(
     slug = snapshot.document.slug
     if channel_slug and not principal.may_use_channel(channel_slug):
         return Forbidden(
-            f"Key `{principal.key_slug}` may not use channel `{channel_slug}`.", code="channel_not_allowed"
+            f"Key `{principal.key_slug}` may not use channel `{named(channel_slug)}`. "
+            f"Allowed: {', '.join(principal.channels)}.",
+            code="channel_not_allowed",
         )
     if channel_slug and channel_slug not in snapshot.channels:
-        return ModelNotFound(f"Tenant `{slug}` has no channel `{channel_slug}`.", param="model")
+        return ModelNotFound(
+            f"Tenant `{slug}` has no channel `{named(channel_slug)}`. Leave `x-routex-channel` out, or name another.",
+            param="model",
+        )
     if not principal.may_use_model(model):
         return Forbidden(
-            f"Key `{principal.key_slug}` may not use `{model}`, which `{asked}` stands for.", param="model"
+            f"Key `{principal.key_slug}` may not use `{named(model)}`, which `{named(asked)}` stands for. "
+            f"Allowed: {', '.join(principal.models)}.",
+            param="model",
         )
     serving = [c for c in snapshot.candidates(model) if not channel_slug or c.channel.spec.slug == channel_slug]
     permitted = [c for c in serving if principal.may_use_channel(c.channel.spec.slug)]
     speaking = [c for c in permitted if c.operation(operations)]
     if speaking:
-        names = ", ".join(sorted(c.channel.spec.slug for c in speaking))
-        return NoChannel(
-            f"{len(speaking)} channel(s) serve `{model}`, all switched off: {names}. Switch one on and ask again.",
-            retry_after_s=60,
-        )
+        return _switched_off(speaking, model)
     if permitted:
         return ModelNotFound(
-            f"`{model}` is served here, but no channel of it answers {operations[0]}. "
+            f"`{named(model)}` is served here, but no channel of it answers {operations[0]}. "
             "Ask on a path that the channel's provider has.",
             param="model",
         )
     if serving:
-        return Forbidden(f"Key `{principal.key_slug}` may use no channel that serves `{model}`.", param="model")
-    close = tuple(get_close_matches(asked, [m for m in snapshot.models if principal.may_use_model(m)], n=3))
+        return Forbidden(f"Key `{principal.key_slug}` may use no channel that serves `{named(model)}`.", param="model")
+    if channel_slug:
+        return _not_on_channel(snapshot, principal, asked, model, channel_slug)
+    if asked in snapshot.document.aliases:
+        return ModelNotFound(
+            f"`{named(asked)}` stands for `{named(model)}`, which no channel of tenant `{slug}` serves. "
+            "Ask an admin of your tenant.",
+            param="model",
+        )
+    return not_served(snapshot, principal, asked)
+
+
+def _switched_off(candidates: list[Candidate], model: str) -> NoChannel:
+    slugs = sorted(candidate.channel.spec.slug for candidate in candidates)
+    who = "1 channel serves" if len(slugs) == 1 else f"{len(slugs)} channels serve"
+    whose = "; ".join(f"{slug}: by an admin" for slug in slugs)
+    return NoChannel(f"{who} `{named(model)}`, all switched off ({whose}). Ask an admin to switch one on.")
+
+
+def _not_on_channel(snapshot: Snapshot, principal: Principal, asked: str, model: str, slug: str) -> ModelNotFound:
+    """Return the refusal of a model that the named channel does not serve."""
+    close: tuple[str, ...] = (model,)
+    if is_served(snapshot, principal, model):
+        hint = f" Other channels do: ask for `{named(model)}` alone."
+    else:
+        close = _close(snapshot, principal, asked)
+        hint = f" Did you mean `{close[0]}`?" if close else ""
+    return ModelNotFound(f"Channel `{slug}` does not serve `{named(model)}`.{hint}", param="model", suggestions=close)
+
+
+def not_served(snapshot: Snapshot, principal: Principal, asked: str) -> ModelNotFound:
+    """Return the refusal of a name that means nothing here, with those that may have been meant."""
+    close = _close(snapshot, principal, asked)
     hint = f" Did you mean `{close[0]}`?" if close else ""
     return ModelNotFound(
-        f"Model `{asked}` is not served here.{hint} List: GET /v1/models.", param="model", suggestions=close
+        f"Model `{named(asked)}` is not served here.{hint} List: GET /v1/models.", param="model", suggestions=close
     )
+
+
+def _close(snapshot: Snapshot, principal: Principal, asked: str) -> tuple[str, ...]:
+    """Return up to three names that the key may ask for and that look like this one, the nearest first."""
+    if len(asked) > _MAX_COMPARED_CHARS:
+        return ()
+    names = {name.casefold(): name for name in islice(_askable(snapshot, asked), _MAX_SEARCHED)}
+    word = asked.casefold()
+    pairs = {word[place : place + 2] for place in range(len(word) - 1)}
+    # Comparing takes long: only those that share most pairs of letters are worth it.
+    likely = nlargest(_MAX_COMPARED, names, key=lambda name: sum(pair in name for pair in pairs))
+    found = get_close_matches(word, likely, n=10)
+    return tuple(islice((names[each] for each in found if is_served(snapshot, principal, names[each])), 3))
+
+
+def _askable(snapshot: Snapshot, asked: str) -> Iterator[str]:
+    """Yield the names that could have been meant: models, aliases and, for `channel/model`, those of close channels."""
+    yield from snapshot.models
+    cut = _cut_of(asked)
+    if cut:
+        for slug in get_close_matches(asked[:cut], snapshot.channels, n=3):
+            for model in snapshot.channels[slug].spec.models:
+                yield f"{slug}{asked[cut]}{model.name}"

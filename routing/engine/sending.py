@@ -11,6 +11,7 @@ from channels_app.engine.errors import UpstreamBroken, UpstreamError, UpstreamSt
 from channels_app.engine.provider import UpstreamRequest, UpstreamResponse
 from routing.engine.allowance import retry_after_s as asked_wait_s
 from routing.engine.compression import is_plain, unpacked
+from routing.engine.errors import GatewayError
 from routing.engine.failures import ErrorInside
 from routing.engine.format import Answer, StreamReader
 from routing.engine.formats import CODECS
@@ -104,7 +105,7 @@ async def _request(passage: Passage, snapshot: Snapshot) -> UpstreamRequest:
 
 async def _status(passage: Passage, response: UpstreamResponse) -> UpstreamStatus:
     """Return an error answer, with the seconds that it asks to wait wherever its format says so."""
-    body = await read_body(response, MAX_ERROR_BYTES)
+    body = passage.without_credentials(await read_body(response, MAX_ERROR_BYTES))
     headers = {name.lower(): value for name, value in response.headers}
     retry_after_s = asked_wait_s(response.headers, time.time())
     if retry_after_s is None and passage.format in CODECS:
@@ -122,9 +123,11 @@ async def _read_whole(passage: Passage, response: UpstreamResponse) -> Committed
     try:
         told, facts = passage.read_whole(body)
     except ErrorInside as error:
-        raise _status_or(error.status, f"it answered with an error inside: {error}") from error.error
+        said = passage.shown(str(error)) or "a web page"
+        raise _status_or(error.status, f"it answered with an error inside: {said}") from _told(passage, error.error)
     except ValueError as error:
-        raise UpstreamBroken(f"the answer is not what the format promises: {error}") from error
+        said = passage.shown(str(error)) or "a web page"
+        raise UpstreamBroken(f"the answer is not what the format promises: {said}") from error
     await response.close()
     return Committed(passage, response, [told], facts=facts)
 
@@ -165,7 +168,7 @@ async def _hold_prologue(passage: Passage, response: UpstreamResponse, gateway: 
             held.append(reader.finish())
             committed.rest = None
             if not (reader.is_complete and not reader.failure):
-                raise _early_fault(reader) from reader.error
+                raise _early_fault(reader) from _told(passage, reader.error)
             return committed
         try:
             out = reader.feed(chunk)
@@ -174,10 +177,17 @@ async def _hold_prologue(passage: Passage, response: UpstreamResponse, gateway: 
         held.append(out)
         size += len(out)
         if reader.failure and not reader.has_content:
-            raise _early_fault(reader) from reader.error
+            raise _early_fault(reader) from _told(passage, reader.error)
         if reader.has_content or reader.is_complete:
             break
     return committed
+
+
+def _told(passage: Passage, error: GatewayError | None) -> GatewayError | None:
+    """Return what an upstream said inside an answer, without the channel's credentials."""
+    if error is not None:
+        error.message = passage.shown(error.message)
+    return error
 
 
 def _early_fault(reader: StreamReader) -> UpstreamError:

@@ -112,7 +112,8 @@ class Translation:
         """Return an upstream's error answer as an error that any format can tell."""
         said = self.upstream.decode_error(body, headers)
         error = error_of(status, said.message, said.code or said.kind)
-        error.retry_after_s = said.retry_after_s
+        if said.retry_after_s is not None:
+            error.retry_after_s = said.retry_after_s
         error.headers = told_id(headers.items())
         return error
 

@@ -9,7 +9,7 @@ from drf_spectacular.openapi import AutoSchema
 from drf_spectacular.utils import OpenApiParameter
 
 from tenants.callers import TENANT_HEADER
-from tenants.problems import CONTENT_TYPE
+from tenants.problems import CONTENT_TYPE, TYPES
 
 
 class ApiSchema(AutoSchema):
@@ -58,7 +58,7 @@ def add_problems(result: dict[str, Any], **_: Any) -> dict[str, Any]:
         "description": "RFC 9457.",
         "required": ["type", "title", "status", "detail"],
         "properties": {
-            "type": {"type": "string", "examples": ["/errors/validation-error"]},
+            "type": {"type": "string", "enum": [f"/errors/{name}" for name in TYPES]},
             "title": text,
             "status": {"type": "integer"},
             "detail": text,
@@ -70,9 +70,25 @@ def add_problems(result: dict[str, Any], **_: Any) -> dict[str, Any]:
     }
     refusal = {
         "description": "A problem document",
-        "content": {CONTENT_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
+        "content": {CONTENT_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}, "examples": _examples()}},
     }
     for operations in result["paths"].values():
         for operation in operations.values():
             operation["responses"].setdefault("default", refusal)
     return result
+
+
+def _examples() -> dict[str, Any]:
+    """Return a problem of each type."""
+    return {
+        name: {
+            "summary": kind.title,
+            "value": {
+                "type": f"/errors/{name}",
+                "title": kind.title,
+                "status": kind.status,
+                "detail": kind.meaning,
+            },
+        }
+        for name, kind in TYPES.items()
+    }

@@ -93,6 +93,13 @@ async def test_a_body_that_names_two_models_reaches_the_upstream_with_the_checke
     assert b"forbidden" not in harness.provider.sent[0].body
 
 
+async def test_a_callers_word_cannot_write_headers():
+    harness = Harness(channels=[channel("a", models=["*"])])
+    answer = await harness.ask(model="m\r\nset-cookie: x" + "y" * 5000)
+    told = answer.headers["x-routex-model"]
+    assert answer.status == 200 and len(told) < 600 and "\r" not in told and "\n" not in told
+
+
 async def test_the_record_tells_what_happened():
     harness = Harness(Step())
     await harness.ask(headers={"x-routex-session-id": "s1", "user-agent": "test/1"})

@@ -70,7 +70,7 @@ def test_a_model_is_asked_in_a_format_that_it_is_served_in():
 
 
 def test_channels_switched_off_are_named():
-    with pytest.raises(NoChannel, match=r"all switched off: a\.") as caught:
+    with pytest.raises(NoChannel, match=r"1 channel serves `m`, all switched off \(a: by an admin\)") as caught:
         resolve(snapshot(channel("a", is_enabled=False)), principal(), CHAT, "m")
     assert caught.value.retry_after_s == 60
 
@@ -79,6 +79,48 @@ def test_a_typo_gets_a_suggestion():
     with pytest.raises(ModelNotFound) as caught:
         resolve(snapshot(channel("a", models=["gpt-5.6-luna"])), principal(), CHAT, "gpt-5.6-lunna")
     assert caught.value.suggestions == ("gpt-5.6-luna",)
+
+
+@pytest.mark.parametrize(
+    ("asked", "close"),
+    [
+        ("GPT-5.6-LUNA", "gpt-5.6-luna"),
+        ("fasst", "fast"),
+        ("opneai/gpt-5.6-luna", "openai/gpt-5.6-luna"),
+        ("openai/gpt-5.6-lunna", "openai/gpt-5.6-luna"),
+        ("openai,gpt-5.6-lunna", "openai,gpt-5.6-luna"),
+    ],
+)
+def test_suggestions_know_cases_aliases_and_channels(asked, close):
+    known = snapshot(channel("openai", models=["gpt-5.6-luna"]), aliases={"fast": "gpt-5.6-luna"})
+    with pytest.raises(ModelNotFound) as caught:
+        resolve(known, principal(), CHAT, asked)
+    assert caught.value.suggestions[0] == close and f"Did you mean `{close}`?" in caught.value.message
+
+
+def test_a_suggestion_is_served_by_a_channel_that_the_key_may_use():
+    known = snapshot(channel("a", models=["gpt-5"]), channel("b", models=["gpt-6"]), aliases={"gpt-7": "gone"})
+    with pytest.raises(ModelNotFound) as caught:
+        resolve(known, principal(channels=("b",)), CHAT, "gpt-8")
+    assert caught.value.suggestions == ("gpt-6",)
+
+
+def test_a_model_that_other_channels_serve_is_told_of():
+    with pytest.raises(ModelNotFound, match=r"Channel `b` does not serve `m`\. Other channels do") as caught:
+        resolve(snapshot(channel("a"), channel("b", models=["n"])), principal(), CHAT, "b/m")
+    assert caught.value.suggestions == ("m",)
+
+
+def test_an_alias_for_what_nobody_serves_says_what_it_stands_for():
+    with pytest.raises(ModelNotFound, match="`fast` stands for `gone`, which no channel of tenant `acme` serves"):
+        resolve(snapshot(channel("a"), aliases={"fast": "gone"}), principal(), CHAT, "fast")
+
+
+def test_thousands_of_models_and_endless_names_are_not_compared_for_long():
+    many = snapshot(channel("a", models=[f"model-{number}" for number in range(5000)]))
+    with pytest.raises(ModelNotFound) as caught:
+        resolve(many, principal(), CHAT, "m" * 100_000)
+    assert caught.value.suggestions == () and len(caught.value.message) < 300
 
 
 def test_a_suggestion_never_names_a_model_that_the_key_may_not_use():

@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from routing.engine.body import unknown_word
 from routing.engine.codec import Exchange, Written
 from routing.engine.errors import BadRequest
 from routing.engine.formats.anthropic.blocks import clamp_marks, encode_conversation
@@ -126,7 +127,7 @@ def _message(said: Any, path: str) -> Message:
     said = object_of(said, path)
     role = said.get("role")
     if not isinstance(role, str) or role not in _ROLES:
-        raise BadRequest(f"`{path}.role` must be user, assistant or system.", param=f"{path}.role")
+        raise unknown_word(role, f"{path}.role", _ROLES)
     return Message(_ROLES[role], parts_of(said.get("content"), f"{path}.content"))
 
 

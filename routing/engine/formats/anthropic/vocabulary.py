@@ -10,7 +10,8 @@ import msgspec
 
 from analytics.engine.record import Usage
 from channels_app.engine.capabilities import Capabilities
-from routing.engine.errors import GatewayError, Kind
+from routing.engine.catalogue import Kind
+from routing.engine.errors import GatewayError
 from routing.engine.messages import CacheMark
 
 #: The format's name in registries, origins and native parts.

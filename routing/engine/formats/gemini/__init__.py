@@ -23,6 +23,7 @@ class Gemini(Format):
     # A line end alone: the Python SDK raises on comments.
     heartbeat = b"\r\n"
     takes_key_in_query = True
+    methods = _METHODS
 
     def route(self, path: str) -> Route | None:
         """Return method and model of `/{version}/models/{model}:{method}`.

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 from msgspec.structs import replace
 
+from routing.engine.body import unknown_word
 from routing.engine.errors import BadRequest
 from routing.engine.formats.gemini.arguments import text_of
 from routing.engine.formats.gemini.media import decode_detail, decode_media
@@ -107,7 +108,7 @@ class _History:
             members = {"parts": [content]}  # a part where a content is expected, as SDKs take it
         role = _ROLES.get(text(members, "role", f"{path}.").lower())
         if role is None:
-            raise BadRequest(f"`{path}.role` must be user or model, not {members['role']!r}.", param=f"{path}.role")
+            raise unknown_word(members["role"], f"{path}.role", ("user", "model"))
         if role == "assistant" and not (self.messages and self.messages[-1].role == "assistant"):
             self._turn += 1
             self._calls = _OpenCalls()

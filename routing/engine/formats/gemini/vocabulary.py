@@ -9,7 +9,8 @@ from typing import Any
 import msgspec
 
 from analytics.engine.record import Usage
-from routing.engine.errors import GatewayError, Kind
+from routing.engine.catalogue import Kind
+from routing.engine.errors import GatewayError
 
 _encode = msgspec.json.Encoder().encode
 
@@ -156,7 +157,8 @@ def error_body(error: GatewayError, request_id: str) -> tuple[int, bytes]:
 
     A fault of the upstream's own is INTERNAL; that no upstream could be had is UNAVAILABLE.
 
-    Our own code goes into ErrorInfo, a wait into RetryInfo, and the request id into RequestInfo (google.rpc).
+    Our own code goes into ErrorInfo, a wait into RetryInfo, the request id into RequestInfo, and where the code is
+    explained into Help (google.rpc).
     """
     http = 503 if error.status == 529 else error.status
     is_internal = http == 500 or (error.is_relayed and error.kind == "server")
@@ -166,9 +168,17 @@ def error_body(error: GatewayError, request_id: str) -> tuple[int, bytes]:
         "reason": error.code,
         "domain": "routex",
     }
-    details = [info, {"@type": "type.googleapis.com/google.rpc.RequestInfo", "requestId": request_id}]
-    if error.suggestions:
-        info["metadata"] = {"suggestions": ", ".join(error.suggestions)}
+    details: list[dict[str, Any]] = [
+        info,
+        {"@type": "type.googleapis.com/google.rpc.RequestInfo", "requestId": request_id},
+    ]
+    metadata = {"suggestions": ", ".join(error.suggestions)} if error.suggestions else {}
+    if error.upstream is not None:
+        metadata |= {"channel": error.upstream[0], "status": str(error.upstream[1])}
+    if metadata:
+        info["metadata"] = metadata
+    if error.docs:
+        details.append({"@type": "type.googleapis.com/google.rpc.Help", "links": [{"url": error.docs}]})
     if error.retry_after_s is not None:
         delay = f"{math.ceil(max(error.retry_after_s, 0.0))}s"
         details.append({"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": delay})

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 from msgspec.structs import replace
 
+from routing.engine.body import unknown_word
 from routing.engine.errors import BadRequest
 from routing.engine.formats.openai_chat.content import cache_mark, read_content
 from routing.engine.formats.openai_chat.fields import Fields, wrong
@@ -17,7 +18,7 @@ from routing.engine.provenance import is_ours, unwrap
 from routing.engine.toolnames import mint_id
 
 _encode = msgspec.json.Encoder().encode
-_ROLES = "system, developer, user, assistant, tool or function"
+_ROLES = ("system", "developer", "user", "assistant", "tool", "function")
 
 
 def read_messages(body: Fields) -> tuple[tuple[Text, ...], tuple[Message, ...]]:
@@ -57,7 +58,7 @@ class _Reading:
             case "tool" | "function":
                 self._result(message)
             case _:
-                raise BadRequest(f"`{message.path}.role` must be {_ROLES}, not `{role}`.", param=f"{message.path}.role")
+                raise unknown_word(role, f"{message.path}.role", _ROLES)
 
     def _add(self, role: Any, parts: list[Part], message: Fields) -> None:
         self.messages.append(Message(role, tuple(parts), name=message.text("name")))

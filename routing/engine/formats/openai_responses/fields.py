@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from routing.engine.body import read_members
+from routing.engine.body import read_members, unknown_word
 from routing.engine.errors import BadRequest
 from routing.engine.wirejson import decode
 
@@ -108,8 +108,7 @@ def words(value: Any, path: str) -> list[str]:
 
 def wrong_word(word: str, path: str, words: tuple[str, ...]) -> BadRequest:
     """Return the error that says which words a member may be."""
-    found = f"`{word}`" if word else "nothing"
-    return BadRequest(f"`{path}` must be one of {', '.join(words)}; found {found}.", param=path)
+    return unknown_word(word, path, words)
 
 
 def json_text(value: Any) -> str:

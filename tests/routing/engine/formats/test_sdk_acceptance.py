@@ -143,7 +143,7 @@ def test_genai_raises_the_right_class(kind, raised, status):
     client = genai_client(refusing("gemini", kind(MESSAGE)))
     with pytest.raises(raised) as caught:
         client.models.generate_content(model="m", contents="x")
-    assert (caught.value.code, caught.value.status, caught.value.message) == (kind.status, status, MESSAGE)
+    assert (caught.value.code, caught.value.status, caught.value.message) == (kind(MESSAGE).status, status, MESSAGE)
     assert "req_1" in str(caught.value.details)
 
 
