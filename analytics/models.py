@@ -44,6 +44,11 @@ class RequestRecord(models.Model):
     cache_read_tokens = models.IntegerField(null=True)
     cache_write_tokens = models.IntegerField(null=True)
     reasoning_tokens = models.IntegerField(null=True)
+    #: The rare kinds of tokens, by the names of analytics.engine.record.Usage, and `is_estimated`.
+    usage_details = models.JSONField()
+    #: None when nobody knows the price, or what was used; then `price_version` is empty.
+    cost_nano_usd = models.BigIntegerField(null=True)
+    price_version = models.TextField()
     started_at = models.DateTimeField()
     finished_at = models.DateTimeField()
     #: When the database took the row: what live pages and roll-ups go by.
@@ -89,6 +94,8 @@ class UsageQuarter(models.Model):
     cache_read_tokens = models.BigIntegerField()
     cache_write_tokens = models.BigIntegerField()
     reasoning_tokens = models.BigIntegerField()
+    cost_nano_usd = models.BigIntegerField(default=0, help_text="Sum over the requests whose cost is known.")
+    unpriced = models.BigIntegerField(default=0, help_text="How many requests were answered at an unknown cost.")
     total_ms = models.FloatField(help_text="Sum over the requests.")
     first_token_ms = models.FloatField(help_text="Sum over the requests that got a first token.")
     first_tokens = models.BigIntegerField(help_text="How many requests got a first token.")
@@ -98,6 +105,23 @@ class UsageQuarter(models.Model):
 
     def __str__(self) -> str:
         return f"{self.bucket_at:%Y-%m-%d %H:%M} {self.model}: {self.requests}"
+
+
+class PriceBook(models.Model):
+    """Public prices, resolved once (analytics.public_prices) and read by every gateway; the same for all tenants."""
+
+    version = models.CharField(primary_key=True, max_length=100)
+    #: Which package, resolved how; tells without resolving whether there may be anything new.
+    source = models.CharField(max_length=100)
+    #: What analytics.engine.price_book reads.
+    body = models.BinaryField()
+    in_force_since = models.DateTimeField(db_index=True)
+
+    class Meta:
+        ordering: ClassVar[list[str]] = ["-in_force_since"]
+
+    def __str__(self) -> str:
+        return self.version
 
 
 class RollUpMark(models.Model):

@@ -80,9 +80,23 @@ SET ROLE {WRITER};
 ALTER TABLE {TABLE} ADD COLUMN decision jsonb NOT NULL DEFAULT '{{}}';
 RESET ROLE;
 """
-#: What migrations added to the table, in their order.
-ADDED = (ADD_WARNINGS, ADD_DECISION)
 DROP_DECISION = f"SET ROLE {WRITER}; ALTER TABLE {TABLE} DROP COLUMN decision; RESET ROLE;"
+# NULL: the price or the usage is not known. `usage_details` holds the kinds of tokens that few requests have.
+ADD_COST = f"""
+SET ROLE {WRITER};
+ALTER TABLE {TABLE}
+    ADD COLUMN cost_nano_usd bigint,
+    ADD COLUMN price_version text COLLATE "C" NOT NULL DEFAULT '',
+    ADD COLUMN usage_details jsonb NOT NULL DEFAULT '{{}}';
+RESET ROLE;
+"""
+DROP_COST = f"""
+SET ROLE {WRITER};
+ALTER TABLE {TABLE} DROP COLUMN cost_nano_usd, DROP COLUMN price_version, DROP COLUMN usage_details;
+RESET ROLE;
+"""
+#: What migrations added to the table, in their order.
+ADDED = (ADD_WARNINGS, ADD_DECISION, ADD_COST)
 DROP = f"SET ROLE {WRITER}; DROP TABLE {TABLE}; RESET ROLE;"
 
 PARTITIONS = f"""

@@ -17,7 +17,7 @@ REPLAY_LIMIT = 500
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 _SUMS = (
     *("requests", "errors", "input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens"),
-    *("reasoning_tokens", "total_ms", "first_token_ms", "first_tokens"),
+    *("reasoning_tokens", "cost_nano_usd", "unpriced", "total_ms", "first_token_ms", "first_tokens"),
 )
 
 

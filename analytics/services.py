@@ -41,13 +41,15 @@ _RECOMPUTE = """
     INSERT INTO analytics_usagequarter AS old (
         tenant_id, bucket_at, channel_id, model, key_id, requests, errors,
         input_tokens, output_tokens, cache_read_tokens, cache_write_tokens, reasoning_tokens,
-        total_ms, first_token_ms, first_tokens
+        cost_nano_usd, unpriced, total_ms, first_token_ms, first_tokens
     )
     SELECT
         record.tenant_id, touched.bucket_at, channel_id, public_model, key_id,
         count(*), count(*) FILTER (WHERE status >= 400 OR outcome IN ('failed', 'refused', 'cut')),
         coalesce(sum(input_tokens), 0), coalesce(sum(output_tokens), 0), coalesce(sum(cache_read_tokens), 0),
         coalesce(sum(cache_write_tokens), 0), coalesce(sum(reasoning_tokens), 0),
+        coalesce(sum(cost_nano_usd), 0),
+        count(*) FILTER (WHERE cost_nano_usd IS NULL AND channel_id <> '' AND outcome <> 'failed'),
         sum(total_ms::float8), coalesce(sum(first_token_ms::float8), 0), count(first_token_ms)
     FROM unnest(%(tenant_ids)s::text[], %(buckets)s::timestamptz[]) AS touched (tenant_id, bucket_at)
     JOIN analytics_requestrecord AS record
@@ -60,7 +62,8 @@ _RECOMPUTE = """
         requests = excluded.requests, errors = excluded.errors,
         input_tokens = excluded.input_tokens, output_tokens = excluded.output_tokens,
         cache_read_tokens = excluded.cache_read_tokens, cache_write_tokens = excluded.cache_write_tokens,
-        reasoning_tokens = excluded.reasoning_tokens, total_ms = excluded.total_ms,
+        reasoning_tokens = excluded.reasoning_tokens, cost_nano_usd = excluded.cost_nano_usd,
+        unpriced = excluded.unpriced, total_ms = excluded.total_ms,
         first_token_ms = excluded.first_token_ms, first_tokens = excluded.first_tokens
 """
 

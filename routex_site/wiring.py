@@ -8,6 +8,7 @@ import time
 from dataclasses import dataclass, field
 
 from analytics.engine.live_feed import LivePublisher
+from analytics.engine.price_book import Prices
 from analytics.engine.sink import RecordSink
 from channels_app.engine.providers import PROVIDERS
 from channels_app.engine.upstream import HttpUpstreams
@@ -62,12 +63,19 @@ class Process:
 def build_process(environment: Environment) -> Process:
     """Return the process's gateway, not started yet."""
     vault = Vault(environment.encryption_keys)
+    prices = Prices()
 
     def build(document: TenantDocument) -> Snapshot:
         networks = environment.networks_of(document.slug, document.private_upstreams)
-        return build_snapshot(document, provider=PROVIDERS.__getitem__, unseal=vault.unseal, private_networks=networks)
+        return build_snapshot(
+            document,
+            provider=PROVIDERS.__getitem__,
+            unseal=vault.unseal,
+            private_networks=networks,
+            prices=prices,
+        )
 
-    source = SnapshotSource(environment.database_url, build)
+    source = SnapshotSource(environment.database_url, build, prices=prices)
     upstreams = HttpUpstreams(own_listeners=environment.own_listeners)
     publisher = LivePublisher(environment.redis_url) if environment.redis_url else None
     sink = RecordSink(

@@ -17,7 +17,7 @@ TEXT_COLUMNS: Final = (
     *("id", "tenant_id", "key_id", "key_slug", "session_id", "client_request_id", "operation"),
     *("client_format", "upstream_format", "asked_model", "public_model", "upstream_model", "reported_model"),
     *("channel_id", "channel_slug", "provider", "outcome", "error_code", "error_message"),
-    *("client_address", "user_agent", "warnings"),
+    *("client_address", "user_agent", "warnings", "price_version"),
 )
 TOKEN_COLUMNS: Final = (
     *("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens", "reasoning_tokens"),
@@ -26,11 +26,13 @@ TOKEN_COLUMNS: Final = (
 COLUMNS: Final = (
     *("started_at", "finished_at", "request_bytes", "response_bytes"),
     *TOKEN_COLUMNS,
+    "cost_nano_usd",
     *("queue_ms", "connect_ms", "total_ms", "first_token_ms", "status", "is_stream"),
     *TEXT_COLUMNS,
-    "attempts",
-    "decision",
+    *("attempts", "decision", "usage_details"),
 )
+#: What of a usage has no column of its own: it lies in `usage_details` where it is not nothing.
+DETAILS: Final = tuple(name for name in Usage.__struct_fields__ if name not in TOKEN_COLUMNS)
 
 #: Characters that are kept of one text; the longer kinds are the ones people read as sentences.
 TEXT_LIMIT: Final = 200
@@ -60,6 +62,7 @@ UNWRITABLE: Final = (ValueError, TypeError, ArithmeticError, AttributeError, OSE
 
 _texts: Callable[[RequestRecord], tuple[str, ...]] = operator.attrgetter(*TEXT_COLUMNS)
 _tokens: Callable[[Usage], tuple[int, ...]] = operator.attrgetter(*TOKEN_COLUMNS)
+_rare: Callable[[Usage], tuple[int, ...]] = operator.attrgetter(*DETAILS)
 #: The counts of a usage: all of it but a flag.
 COUNTS: Final = tuple(name for name in Usage.__struct_fields__ if name != "is_estimated")
 _encode_json = msgspec.json.Encoder().encode
@@ -99,14 +102,23 @@ def _line(record: RequestRecord) -> bytes:
         record = cleaned(record)
         attempts = _encode_json(record.attempts).decode().translate(_ESCAPES)
         joined = "\t".join([text.translate(_ESCAPES) for text in _texts(record)])
-    tokens = _NO_TOKENS if record.usage is None else _FIVE_INTEGERS % _tokens(record.usage)
+    usage = record.usage
+    tokens, details = (_NO_TOKENS, "{}") if usage is None else (_FIVE_INTEGERS % _tokens(usage), _details(usage))
+    cost = _UNKNOWN if record.cost_nano_usd is None else f"{record.cost_nano_usd:d}"
     first_token = _UNKNOWN if record.first_token_ms is None else f"{record.first_token_ms:.3f}"
     return (
         f"{timestamp(record.started_us)}\t{timestamp(record.finished_us)}\t"
-        f"{record.request_bytes:d}\t{record.response_bytes:d}\t{tokens}\t"
+        f"{record.request_bytes:d}\t{record.response_bytes:d}\t{tokens}\t{cost}\t"
         f"{record.queue_ms:.3f}\t{record.connect_ms:.3f}\t{record.total_ms:.3f}\t{first_token}\t"
-        f"{record.status:d}\t{'t' if record.is_stream else 'f'}\t{joined}\t{attempts}\t{_decision(record.decision)}\n"
+        f"{record.status:d}\t{'t' if record.is_stream else 'f'}\t{joined}\t{attempts}\t"
+        f"{_decision(record.decision)}\t{details}\n"
     ).encode()
+
+
+def _details(usage: Usage) -> str:
+    """Return the rare parts of a usage as JSON: numbers and true, which need no escapes."""
+    told = {name: value for name, value in zip(DETAILS, _rare(usage), strict=True) if value}
+    return _encode_json(told).decode() if told else "{}"
 
 
 def _decision(decision: object) -> str:
@@ -145,6 +157,7 @@ def cleaned(record: RequestRecord) -> RequestRecord:
     changes |= {name: _real(getattr(record, name)) for name in ("queue_ms", "connect_ms", "total_ms")}
     changes["first_token_ms"] = None if record.first_token_ms is None else _real(record.first_token_ms)
     changes["is_stream"] = bool(record.is_stream)
+    changes["cost_nano_usd"] = None if record.cost_nano_usd is None else _integer(record.cost_nano_usd, _INT8_MAX)
     changes["status"] = _integer(record.status, _INT2_MAX)
     changes["usage"] = usage and Usage(
         **{name: _integer(getattr(usage, name), _INT4_MAX) for name in COUNTS},

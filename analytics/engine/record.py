@@ -91,6 +91,9 @@ class RequestRecord(msgspec.Struct, frozen=True, kw_only=True):
     error_code: str = ""
     error_message: str = ""
     usage: Usage | None = None
+    #: None: nobody knows the price, or what was used.
+    cost_nano_usd: int | None = None
+    price_version: str = ""
     started_us: int
     finished_us: int
     queue_ms: float = 0.0

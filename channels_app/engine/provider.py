@@ -138,6 +138,9 @@ class Provider:
     is_genuine: ClassVar[bool] = False
     #: Format → what its models can take, and the models that differ.
     capabilities: ClassVar[Mapping[str, Capabilities]] = {}
+    #: The list in the price book that says what its models cost (ids of github.com/pydantic/genai-prices); empty
+    #: where whoever runs it decides.
+    price_list: ClassVar[str] = ""
     models: ClassVar[ModelFacts] = ()
 
     def offers(self, operation: str, model: str = "") -> bool:
@@ -161,6 +164,10 @@ class Provider:
     def capabilities_of(self, upstream_format: str, model: str) -> Capabilities:
         """Return what a model can take when it is asked in that format."""
         return _capabilities_of(self, upstream_format, model)
+
+    def priced_as(self, base_url: str, model: str) -> tuple[str, str]:
+        """Return the price list for a channel with that base URL (it may be empty), and the model's name there."""
+        return self.price_list, model
 
     def fit_base_url(self, base_url: str) -> str:
         """Return a base URL as channels store it; it has a scheme and a host, and no endpoint at its end.

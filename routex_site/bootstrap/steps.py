@@ -16,6 +16,7 @@ from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.db import DatabaseError
 
+from analytics.price_books import price_book_ensure
 from analytics.services import RETENTION_DAYS, partitions_keep
 from channels_app.models import Channel
 from channels_app.services import credentials_reseal
@@ -79,6 +80,7 @@ def prepare(environment: Environment | None = None, environ: Mapping[str, str] |
             # After a long rest today has none.
             partitions_keep(retention_days=getattr(settings, "RECORD_RETENTION_DAYS", RETENTION_DAYS))
             facts: dict[str, Any] = {"migrated": len(migrated), **first_tenant_ensure(environment)}
+            facts["prices_stored"] = price_book_ensure()
             local_token_ensure(environment.data_dir)
             if environment.config_path:
                 facts["config"] = document_apply(environment, environ)

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from analytics.engine.copy_text import LONG_TEXT_LIMITS
+from analytics.engine.pricing import Price
 from analytics.engine.record import AttemptRecord, Outcome, RequestRecord, Usage
 from routing.engine.decision import Decision
 from routing.engine.errors import GatewayError
@@ -52,6 +53,8 @@ class Call:
     attempts: list[AttemptRecord] = field(default_factory=list)
     tries: int = 0
     served_by: Candidate | None = None
+    #: Who was asked last.
+    sent_to: Candidate | None = None
     #: The format that the answer came in, and what translation could not carry whole.
     upstream_format: str = ""
     warnings: tuple[str, ...] = ()
@@ -59,6 +62,11 @@ class Call:
     outcome: Outcome = "answered"
     error: GatewayError | None = None
     usage: Usage | None = None
+    #: About how many tokens of an answer went by that did not say itself how many there are.
+    passed_tokens: int = 0
+    #: What the model of `served_by` costs, and what the request did; None when nobody knows.
+    price: Price | None = None
+    cost_nano_usd: int | None = None
     reported_model: str = ""
     #: From the request's coming in until its first try: reading the body, and loading a tenant on its first use.
     queue_ms: float = 0.0
@@ -112,6 +120,8 @@ class Call:
             # A syntax error quotes a few characters of the body, which belongs to the caller and not in the log.
             error_message=error.message.partition(" Near:")[0] if error else "",
             usage=self.usage,
+            cost_nano_usd=self.cost_nano_usd,
+            price_version=self.price.version if self.price and self.cost_nano_usd is not None else "",
             started_us=self.started_us,
             finished_us=self.started_us + int(total_ms * 1000),
             queue_ms=self.queue_ms,

@@ -21,6 +21,9 @@ from routing.engine.wirejson import decode, is_json
 T = TypeVar("T")
 NO_QUERY: Mapping[str, str] = MappingProxyType({})
 
+#: A rough mean over languages and programs; only for what nobody counted.
+CHARS_PER_TOKEN = 4
+
 #: How an answer is read: `events` one by one, `whole` and checked, or as `bytes` of any kind that pass as they come.
 Reading = Literal["events", "whole", "bytes"]
 
@@ -83,7 +86,19 @@ class StreamReader(ABC):
     failure_status: int = 0
     #: The same as an error that any format can tell, where the stream is translated.
     error: GatewayError | None = None
+    #: How many pieces of content passed, how long they were together, and the shortest.
+    _pieces: int = 0
+    _piece_bytes: int = 0
+    _shortest: int = 0
     _events: EventSplitter = field(default_factory=EventSplitter, repr=False)
+
+    @property
+    def passed_tokens(self) -> int:
+        """About how many tokens of content went by, for a stream that does not get to its own report.
+
+        The shortest piece holds about one token, and what it is wrapped in wraps each of the others too.
+        """
+        return self._pieces + (self._piece_bytes - self._pieces * self._shortest) // CHARS_PER_TOKEN
 
     def feed(self, chunk: bytes) -> bytes:
         """Take the next bytes of the upstream; return the bytes to pass on now: usually the very same object.
@@ -137,6 +152,14 @@ class StreamReader(ABC):
     @abstractmethod
     def error_event(self, error: GatewayError, request_id: str) -> bytes:
         """Return the bytes that end this stream with an error; nothing may follow them, `finish` included."""
+
+    def _count_piece(self, piece: bytes | msgspec.Raw) -> None:
+        """Note one piece of content, in whatever it is wrapped."""
+        size = len(memoryview(piece))
+        self._pieces += 1
+        self._piece_bytes += size
+        if size < self._shortest or not self._shortest:
+            self._shortest = size
 
     def _fail(self, message: str, status: int) -> None:
         """Note an error event of the upstream: it ends the stream."""

@@ -14,6 +14,7 @@ from routing.engine.errors import Forbidden, Unauthenticated, Unavailable
 from routing.engine.format import Asked
 from routing.engine.gateway import Gateway
 from routing.engine.operations import answering, is_conversation, is_count
+from routing.engine.rating import rate
 from routing.engine.relay import Reply, relay
 from routing.engine.resolution import resolve
 from routing.engine.sending import Committed
@@ -164,6 +165,7 @@ async def attempt(call: Call, gateway: Gateway, groups: list[list[Candidate]]) -
 
 def settle(call: Call, gateway: Gateway) -> None:
     """Hand the record over; runs whatever the end was, and never waits."""
+    rate(call)
     record = call.record()
     if record is not None:
         gateway.records.put(record)

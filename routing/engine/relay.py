@@ -10,12 +10,14 @@ from channels_app.engine.errors import UpstreamError, UpstreamTimeout
 from routing.engine.call import Call
 from routing.engine.errors import GatewayError, UpstreamFailed, UpstreamTimedOut
 from routing.engine.failures import told_id
-from routing.engine.format import StreamReader
+from routing.engine.format import CHARS_PER_TOKEN, StreamReader
 from routing.engine.gateway import Gateway
 from routing.engine.losses import listed
+from routing.engine.rating import rate
 from routing.engine.sending import Committed
 from routing.engine.snapshot import Candidate
 from routing.engine.sse import EventTooLarge
+from tenants.engine.money import usd_text
 
 Header = tuple[bytes, bytes]
 #: Clients and proxies refuse an answer whose headers are long; 8 KB for all of them is the least that is common.
@@ -58,6 +60,11 @@ async def _relay_whole(call: Call, answer: Committed, reply: Reply) -> None:
     call.usage, call.reported_model = answer.facts.usage, answer.facts.model
     call.first_token_ms = call.elapsed_ms()
     headers = [(b"content-type", answer.content_type), *answer_headers(call, answer.candidate), *_about(answer)]
+    if call.usage is None:
+        call.passed_tokens = len(answer.held[0]) // CHARS_PER_TOKEN
+    rate(call)
+    if call.cost_nano_usd is not None:
+        headers.append((b"x-routex-cost-usd", usd_text(call.cost_nano_usd).encode()))
     if answer.rest is None:
         headers.append((b"content-length", str(len(answer.held[0])).encode()))
         await reply.start(200, headers)
@@ -105,6 +112,8 @@ async def _relay_stream(call: Call, answer: Committed, reader: StreamReader, rep
     finally:
         pulse.stop()
         call.usage, call.reported_model = reader.usage, reader.model
+        if reader.usage is None or not reader.is_complete:
+            call.passed_tokens = reader.passed_tokens
     tail = reader.finish() if answer.rest is not None else b""
     await reply.end(tail + _last_words(call, answer, reader, fault))
 

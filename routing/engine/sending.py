@@ -62,6 +62,7 @@ async def send(passage: Passage, credential: Credential, snapshot: Snapshot, gat
     call = passage.call
     provider = passage.candidate.channel.provider
     request = await provider.sign(await _request(passage, snapshot), credential.secret, gateway.upstreams)
+    call.sent_to = passage.candidate
     response = await provider.send(request, gateway.upstreams)
     try:
         if not is_plain(encoding := response.header(b"content-encoding")):

@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from analytics.engine.price_book import Prices
 from analytics.engine.pricing import Price, overridden
 from channels_app.engine.operations import is_conversation
 from channels_app.engine.provider import Provider, Timeouts
@@ -189,11 +190,16 @@ class Snapshot:
     """A tenant's configuration with what every request looks up prepared."""
 
     def __init__(
-        self, document: TenantDocument, channels: Iterable[Channel], private_networks: tuple[str, ...] = ()
+        self,
+        document: TenantDocument,
+        channels: Iterable[Channel],
+        private_networks: tuple[str, ...] = (),
+        prices: Prices | None = None,
     ) -> None:
         self.document = document
         #: Private address ranges that this tenant's channels may reach, the platform's grants included.
         self.private_networks = private_networks
+        self.prices = prices or Prices()
         #: When this process built it, in seconds since the epoch; what model listings show as their date.
         self.created_s = int(time.time())
         self.channels = {channel.spec.slug: channel for channel in channels}
@@ -220,8 +226,13 @@ class Snapshot:
 
         The channel's own prices win over the price book's.
         """
-        override = candidate.channel.spec.price_override(candidate.upstream_model, at_s)
-        return None if override is None else overridden(override, None)
+        spec = candidate.channel.spec
+        override = spec.price_override(candidate.upstream_model, at_s)
+        if override is not None and override.rates is not None:
+            return overridden(override, None)
+        price_list, model = candidate.channel.provider.priced_as(spec.base_url, candidate.upstream_model)
+        price = self.prices.book.price(price_list, model, at_s) if price_list else None
+        return price if override is None else overridden(override, price)
 
     def candidates(self, model: str) -> tuple[Candidate, ...]:
         """Return every way to serve exactly this public model name, channels that are switched off included."""
@@ -242,6 +253,7 @@ def build_snapshot(
     provider: Callable[[str], Provider],
     unseal: Callable[[str], str],
     private_networks: tuple[str, ...] = (),
+    prices: Prices | None = None,
 ) -> Snapshot:
     """Return the snapshot of a document.
 
@@ -261,4 +273,5 @@ def build_snapshot(
             for spec in document.channels
         ],
         private_networks,
+        prices,
     )

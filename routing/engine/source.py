@@ -13,6 +13,7 @@ import msgspec
 import psycopg
 from psycopg.rows import TupleRow
 
+from analytics.engine.price_book import PriceBook, Prices
 from routing.engine.snapshot import Snapshot, TenantDocument, decode_document
 from tenants.engine.principal import Principal
 
@@ -39,14 +40,22 @@ FROM tenants_gatewaykey WHERE written_by >= %s
 _HORIZON_SQL = "SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint"
 _VERSIONS_SQL = "SELECT tenant_id, snapshot_version FROM tenants_configstate WHERE tenant_id = ANY(%s)"
 _SNAPSHOT_SQL = "SELECT snapshot FROM tenants_configstate WHERE tenant_id = %s AND snapshot_version > 0"
+# The body, half a megabyte, only when it is another one.
+_PRICES_SQL = """
+SELECT version, CASE WHEN version <> %s THEN body END
+FROM analytics_pricebook ORDER BY in_force_since DESC LIMIT 1
+"""
 
 
 class SnapshotSource:
     """The gateway's configuration. `principal` and `snapshot` are dictionary look-ups; the rest happens beside them."""
 
-    def __init__(self, database_url: str, build: Build, *, poll_s: float = POLL_S) -> None:
+    def __init__(
+        self, database_url: str, build: Build, *, poll_s: float = POLL_S, prices: Prices | None = None
+    ) -> None:
         self._url = database_url
         self._build = build
+        self._prices = prices or Prices()
         self._poll_s = poll_s
         self._keys: dict[bytes, Principal] = {}
         self._key_horizon = 0
@@ -154,6 +163,8 @@ class SnapshotSource:
 
     async def _reconcile(self) -> None:
         """Compare everything loaded with the database."""
+        # Before the keys: who is known can be charged.
+        await self._read_prices()
         await self._read_keys()
         loaded = list(self._snapshots)
         if loaded:
@@ -178,6 +189,15 @@ class SnapshotSource:
                 tags=row[8],
             )
         self._key_horizon = horizon
+
+    async def _read_prices(self) -> None:
+        for version, body in await self._fetch(_PRICES_SQL, (self._prices.book.version,)):
+            if body is None:
+                continue
+            try:
+                self._prices.book = PriceBook(version, bytes(body))
+            except msgspec.MsgspecError as error:
+                logger.error("price book %s cannot be used here: %s", version, error)
 
     async def _load(self, tenant_id: str) -> Snapshot | None:
         rows = await self._fetch(_SNAPSHOT_SQL, (tenant_id,))

@@ -14,7 +14,7 @@ from routing.engine.codec import ClientCodec, Exchange, StreamDecoder, StreamEnc
 from routing.engine.errors import GatewayError
 from routing.engine.failures import ErrorInside, error_of, told_id
 from routing.engine.fitting import fit
-from routing.engine.format import StreamReader
+from routing.engine.format import CHARS_PER_TOKEN, StreamReader
 from routing.engine.memory import Noting
 from routing.engine.messages import (
     Began,
@@ -212,6 +212,12 @@ class TranslatingReader(StreamReader):
     telling: Telling = field(kw_only=True)
     request_id: str = field(kw_only=True, default="")
     noting: Noting | None = field(kw_only=True, default=None)
+    _told_chars: int = field(default=0, init=False)
+
+    @property
+    def passed_tokens(self) -> int:
+        """About how many tokens of content went by."""
+        return self._told_chars // CHARS_PER_TOKEN
 
     def feed(self, chunk: bytes) -> bytes:
         """Return the client's bytes for the events that this chunk completes; see the contract."""
@@ -239,6 +245,10 @@ class TranslatingReader(StreamReader):
             self.noting.take(event)
         if isinstance(event, _CONTENT):
             self.has_content = True
+            if isinstance(event, TextDelta | ReasoningDelta):
+                self._told_chars += len(event.text)
+        elif isinstance(event, ToolDelta):
+            self._told_chars += len(event.text)
         elif isinstance(event, UsageReport):
             self.usage = event.usage
         elif isinstance(event, Began):

@@ -9,6 +9,7 @@ class Anthropic(Provider):
 
     name = "anthropic"
     label = "Anthropic"
+    price_list = "anthropic"
     base_url = "https://api.anthropic.com"
     is_genuine = True
     capabilities = {"anthropic": CLAUDE}

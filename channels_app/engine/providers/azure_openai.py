@@ -32,6 +32,7 @@ class AzureOpenAI(Provider):
 
     name = "azure-openai"
     label = "Azure OpenAI"
+    price_list = "azure"
     base_url_example = "https://my-resource.openai.azure.com/openai/v1"
     base_url_query = frozenset({"api-version"})
     credential = "an API key, or an Entra ID access token"

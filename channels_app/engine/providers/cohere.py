@@ -9,6 +9,7 @@ class Cohere(Provider):
 
     name = "cohere"
     label = "Cohere"
+    price_list = "cohere"
     base_url = "https://api.cohere.com"
     base_url_tails = ("/v1",)
     capabilities = {

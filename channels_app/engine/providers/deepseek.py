@@ -29,6 +29,7 @@ class DeepSeek(Provider):
 
     name = "deepseek"
     label = "DeepSeek"
+    price_list = "deepseek"
     base_url = "https://api.deepseek.com"
     base_url_tails = ("/v1", "/beta")
     capabilities = {

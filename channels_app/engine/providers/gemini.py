@@ -9,6 +9,7 @@ class Gemini(Provider):
 
     name = "gemini"
     label = "Google Gemini"
+    price_list = "google"
     base_url = "https://generativelanguage.googleapis.com"
     is_genuine = True
     capabilities = {"gemini": GEMINI}

@@ -24,6 +24,7 @@ class Groq(Provider):
 
     name = "groq"
     label = "Groq"
+    price_list = "groq"
     base_url = "https://api.groq.com/openai"
     capabilities = {
         "openai-chat": _CHAT,

@@ -20,3 +20,8 @@ class HuggingFace(Provider):
     models = OPEN_MODELS
     endpoints = {"openai-chat": "/v1/chat/completions"}
     probe = Probe("/v1/models")
+
+    def priced_as(self, base_url: str, model: str) -> tuple[str, str]:
+        """Return the list of whoever answers, which is known only where the model names them."""
+        name, colon, host = model.rpartition(":")
+        return (f"huggingface_{host}", name) if colon else ("", model)

@@ -9,6 +9,7 @@ class Mistral(Provider):
 
     name = "mistral"
     label = "Mistral"
+    price_list = "mistral"
     base_url = "https://api.mistral.ai"
     capabilities = {
         "openai-chat": Capabilities(

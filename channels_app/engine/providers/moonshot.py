@@ -12,6 +12,7 @@ class Moonshot(Provider):
 
     name = "moonshot"
     label = "Moonshot"
+    price_list = "moonshotai"
     base_url = "https://api.moonshot.cn"
     capabilities = {
         "openai-chat": Capabilities(

@@ -9,6 +9,7 @@ class OpenAI(Provider):
 
     name = "openai"
     label = "OpenAI"
+    price_list = "openai"
     base_url = "https://api.openai.com/v1"
     is_genuine = True
     capabilities = {"openai-chat": GPT_CHAT, "openai-responses": GPT_RESPONSES}

@@ -9,6 +9,7 @@ class OpenRouter(Provider):
 
     name = "openrouter"
     label = "OpenRouter"
+    price_list = "openrouter"
     base_url = "https://openrouter.ai/api"
     capabilities = {
         "openai-chat": Capabilities(

@@ -11,6 +11,7 @@ class Together(Provider):
 
     name = "together"
     label = "Together"
+    price_list = "together"
     base_url = "https://api.together.xyz"
     capabilities = {
         "openai-chat": replace(

@@ -20,6 +20,7 @@ class XAI(Provider):
 
     name = "xai"
     label = "xAI"
+    price_list = "x-ai"
     base_url = "https://api.x.ai"
     capabilities = {
         "openai-chat": _CHAT,

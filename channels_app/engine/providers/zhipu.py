@@ -13,6 +13,7 @@ class Zhipu(Provider):
 
     name = "zhipu"
     label = "Zhipu"
+    price_list = "zhipuai"
     base_url = "https://open.bigmodel.cn/api"
     capabilities = {
         "openai-chat": Capabilities(
@@ -52,3 +53,7 @@ class Zhipu(Provider):
     }
     # No list of models is documented, and nothing else that costs nothing.
     probe = None
+
+    def priced_as(self, base_url: str, model: str) -> tuple[str, str]:
+        """Return the list of the address: in and outside China the prices differ."""
+        return ("zai" if "//api.z.ai" in base_url else self.price_list), model

@@ -36,8 +36,9 @@ def test_a_record_comes_back_as_it_was(postgres, make_record):
         assert row[name] == getattr(record, name)
     for name in ("queue_ms", "connect_ms", "first_token_ms", "total_ms"):
         assert row[name] == pytest.approx(getattr(record, name), abs=0.001)
-    for name in Usage.__struct_fields__:
+    for name in copy_text.TOKEN_COLUMNS:
         assert row[name] == getattr(record.usage, name)
+    assert row["usage_details"] == {}
     assert row["started_at"].timestamp() * 1e6 == record.started_us
     assert row["finished_at"].timestamp() * 1e6 == record.finished_us
     assert row["attempts"] == [{"channel": "openai-main", "credential": "main", "status": 200, "duration_ms": 812.333}]
@@ -46,7 +47,14 @@ def test_a_record_comes_back_as_it_was(postgres, make_record):
 def test_unknown_usage_and_first_token_are_null_not_zero(postgres, make_record):
     row = stored(postgres, make_record(usage=None, first_token_ms=None))
     assert row["first_token_ms"] is None
-    assert all(row[name] is None for name in Usage.__struct_fields__)
+    assert all(row[name] is None for name in (*copy_text.TOKEN_COLUMNS, "cost_nano_usd"))
+
+
+def test_rare_kinds_of_tokens_lie_in_the_details_and_a_cost_of_nothing_is_no_unknown_cost(postgres, make_record):
+    usage = Usage(input_tokens=9, cache_write_tokens=4, cache_write_1h_tokens=3, web_searches=2, is_estimated=True)
+    row = stored(postgres, make_record(usage=usage, cost_nano_usd=0, price_version="book-1"))
+    assert row["usage_details"] == {"cache_write_1h_tokens": 3, "web_searches": 2, "is_estimated": True}
+    assert (row["cost_nano_usd"], row["price_version"]) == (0, "book-1")
 
 
 @pytest.mark.parametrize(

@@ -66,6 +66,7 @@ class Bedrock(Provider):
 
     name = "bedrock"
     label = "AWS Bedrock"
+    price_list = "aws"
     base_url_example = _EXAMPLE
     endpoints = {
         # Claude's own body says everything, Converse what all models have in common.

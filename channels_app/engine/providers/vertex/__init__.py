@@ -24,6 +24,7 @@ class Vertex(Provider):
 
     name = "vertex"
     label = "Google Vertex AI"
+    price_list = "google"
     base_url_example = _EXAMPLE
     endpoints = {
         "gemini:generateContent": "/publishers/google/models/{model}:generateContent",

@@ -120,6 +120,8 @@ class MessagesReader(StreamReader):
         if name == b"message_start" and event.message is not None:
             self.model = event.message.model if isinstance(event.message.model, str) else ""
             self._count(event.message.usage)
+        elif name == b"content_block_delta":
+            self._count_piece(data)
         elif name == b"message_delta":
             # message_stop only repeats this; an answer that has its stop reason is whole.
             self.is_complete = self.is_complete or bool(event.delta and event.delta.stop_reason)

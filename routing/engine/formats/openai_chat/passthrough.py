@@ -119,6 +119,7 @@ class ChatReader(StreamReader):
             delta = self._decode(_DELTA, choice.delta) or {}
             self.has_content = any(value for key, value in delta.items() if key != "role")
         if not choice.finish_reason:
+            self._count_piece(choice.delta)
             return
         self._finished.add(choice.index)
         if choice.finish_reason == "error" and not self.failure:  # OpenRouter's way to say that its upstream broke

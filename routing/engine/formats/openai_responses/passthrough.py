@@ -102,6 +102,8 @@ class ResponsesReader(StreamReader):
             self._read_response(kind, event.response)
         elif kind not in _PROLOGUE:
             self.has_content = True
+            if kind.endswith(".delta"):
+                self._count_piece(data)
 
     def _read_response(self, kind: str, raw: msgspec.Raw) -> None:
         response = self._decode(_RESPONSE, raw) or _Response()
