@@ -20,7 +20,7 @@ CREATE TABLE {WINDOW} (
     tenant_id    text COLLATE "C" NOT NULL,
     PRIMARY KEY (quota_id, window_start)
 ) WITH (fillfactor = 50);
-COMMENT ON COLUMN {WINDOW}.short_at IS 'When a process last wanted more than was left: the others give back what lies idle.';
+COMMENT ON COLUMN {WINDOW}.short_at IS 'When more was wanted than was left: what lies idle elsewhere is given back.';
 """
 _LEASE = f"""
 CREATE TABLE {LEASE} (

@@ -25,7 +25,7 @@ from routing.engine.strategies import STRATEGIES
 from routing.engine.transformers import chain_of
 from routing.models import ModelAlias, ModelFallback, RoutingPolicy
 from tenants.context import platform_scope, tenant_scope
-from tenants.models import ConfigState, Tenant
+from tenants.models import ConfigState, Quota, Scope, Tenant
 
 logger = logging.getLogger("routex.snapshots")
 
@@ -105,6 +105,8 @@ def compile_tenant(*, tenant: Tenant, version: int) -> TenantDocument:
         channels=tuple(_channel(channel) for channel in Channel.objects.prefetch_related("credentials")),
         aliases={alias.name: alias.target for alias in ModelAlias.objects.all()},
         fallbacks={row.model: tuple(row.fallbacks) for row in ModelFallback.objects.all()},
+        timezone=tenant.timezone,
+        quotas=tuple(quota.spec for quota in Quota.objects.exclude(scope=Scope.KEY)),
         policy=PolicySpec(
             strategy=policy.strategy,
             attempts=policy.attempts,

@@ -14,6 +14,7 @@ from django_tenants.models import DomainMixin, TenantMixin
 
 from tenants.context import schema_name
 from tenants.engine.ids import PREFIXES, new_id
+from tenants.engine.limits import QuotaSpec
 
 #: Path parts that mean something else; nobody's slug. The one list of reserved slugs.
 RESERVED_SLUGS = frozenset(
@@ -241,6 +242,15 @@ class Scope(models.TextChoices):
     CHANNEL = "channel"
 
 
+class QuotaScope(models.TextChoices):
+    """What a quota is counted for."""
+
+    TENANT = "tenant"
+    KEY = "key"
+    CHANNEL = "channel"
+    TAG = "tag"
+
+
 class Limit(models.Model):
     """How fast: requests or tokens in a sliding window, or requests at once."""
 
@@ -293,8 +303,12 @@ class Quota(models.Model):
 
     id = IdField("quo")
     tenant = models.ForeignKey(Tenant, on_delete=models.CASCADE, related_name="quotas")
-    scope = models.CharField(max_length=20, choices=Scope, default=Scope.TENANT)
-    scope_id = models.CharField(max_length=31, blank=True, help_text="Id of the key or channel; empty for the tenant.")
+    scope = models.CharField(max_length=20, choices=QuotaScope, default=QuotaScope.TENANT)
+    scope_id = models.CharField(
+        max_length=200,
+        blank=True,
+        help_text="Id of the key or channel, `name=value` of a key's tag; empty for the tenant.",
+    )
     kind = models.CharField(max_length=20, choices=Kind)
     amount = models.PositiveBigIntegerField(help_text="Tokens, requests, or nano-USD (1 USD = 1,000,000,000).")
     window = models.CharField(max_length=20, choices=Window, default=Window.MONTH)
@@ -307,6 +321,18 @@ class Quota(models.Model):
 
     def __str__(self) -> str:
         return f"{self.amount} {self.kind} per {self.window}"
+
+    @property
+    def spec(self) -> QuotaSpec:
+        """Return it as the data plane knows it."""
+        return QuotaSpec(
+            id=self.id,
+            scope=self.scope,
+            scope_id=self.scope_id,
+            kind=self.kind,
+            amount=self.amount,
+            window=self.window,
+        )
 
 
 class AuditEvent(models.Model):

@@ -15,8 +15,8 @@ log = logging.getLogger("routex.quotas")
 
 SLOTS: Final = 32_768
 SUFFIX: Final = ".journal"
-#: State; amount, window and start of the request; then ids of at most 32 characters.
-_SLOT: Final = struct.Struct("<qqq 32s 32s 32s 32s 32s")
+#: After the state: amount, window, start of the request, whether it is money; then ids, of up to 31 characters.
+_SLOT: Final = struct.Struct("<qqq? 31s 31s 31s 31s 31s")
 _SLOT_BYTES: Final = 192
 _FREE, _OPEN, _SETTLED = 0, 1, 2
 
@@ -32,7 +32,13 @@ class Entry(NamedTuple):
     amount: int
     window_s: int
     started_us: int
-    is_settled: bool
+    is_money: bool
+    is_settled: bool = False
+
+    @property
+    def cost_nano_usd(self) -> int:
+        """Return the amount where it is money, else -1."""
+        return self.amount if self.is_money else -1
 
 
 class JournalFull(Exception):
@@ -73,7 +79,9 @@ class Journal:
             raise JournalFull
         slot = self._free.pop()
         ids = (entry.request_id, entry.tenant_id, entry.key_id, entry.quota_id, entry.lease_id)
-        packed = _SLOT.pack(entry.amount, entry.window_s, entry.started_us, *(each.encode() for each in ids))
+        packed = _SLOT.pack(
+            entry.amount, entry.window_s, entry.started_us, entry.is_money, *(each.encode() for each in ids)
+        )
         at = slot * _SLOT_BYTES
         self._map[at + 8 : at + 8 + len(packed)] = packed
         # Last, so that a slot whose process died in the middle of writing it is none.
@@ -119,12 +127,13 @@ class DeadJournal:
         data = os.pread(self._fd, SLOTS * _SLOT_BYTES, 0)
         for at in range(0, len(data) - _SLOT_BYTES + 1, _SLOT_BYTES):
             if data[at] in (_OPEN, _SETTLED):
-                amount, window_s, started_us, *ids = _SLOT.unpack_from(data, at + 8)
+                amount, window_s, started_us, is_money, *ids = _SLOT.unpack_from(data, at + 8)
                 texts = [each.rstrip(b"\0").decode("ascii", "replace") for each in ids]
                 request_id, tenant_id, key_id, quota_id, lease_id = texts
                 yield Entry(
-                    request_id, tenant_id, key_id, quota_id, lease_id, amount, window_s, started_us, data[at] == _SETTLED
-                )
+                    request_id, tenant_id, key_id, quota_id, lease_id, amount, window_s, started_us, is_money,
+                    data[at] == _SETTLED,
+                )  # fmt: skip
 
     def remove(self) -> None:
         """Remove it: everything in it is in the ledger."""

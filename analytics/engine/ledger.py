@@ -65,7 +65,7 @@ UPDATE {LEASE} SET expires_at = now() + make_interval(secs => %(lease_s)s)
 WHERE id = ANY(%(leases)s) AND NOT is_closed RETURNING id
 """  # noqa: S608 constants only
 _STANDING = f"""
-SELECT coalesce(sum(settled + abandoned + written_off), 0)::bigint,
+SELECT coalesce(sum(settled + abandoned + written_off) FILTER (WHERE id <> %(lease)s), 0)::bigint,
        coalesce(sum(amount - settled - abandoned - written_off) FILTER (WHERE id <> %(lease)s), 0)::bigint
 FROM {LEASE} WHERE quota_id = %(quota)s AND window_start = to_timestamp(%(start)s)
 """  # noqa: S608 constants only
@@ -156,9 +156,9 @@ class Drawn:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """What is spent of a window, and what other leases hold without having spent it, as far as is written down."""
+    """What other leases spent of a window, and what they hold without having spent it, as far as is written down."""
 
-    spent: int
+    spent_elsewhere: int
     held_elsewhere: int
 
 

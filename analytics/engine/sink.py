@@ -80,6 +80,7 @@ class RecordSink:
         on_stored: Callable[[Sequence[RequestRecord]], None] = lambda records: None,
         now_us: Callable[[], int] = lambda: time.time_ns() // 1000,
     ) -> None:
+        self._conninfo = conninfo
         self._writer = RecordWriter(conninfo)
         self._publisher = publisher
         self._spill = Spill(spill_folder, limit_bytes=spill_limit_bytes)
@@ -137,6 +138,18 @@ class RecordSink:
         if len(self._buffer) == 1:
             self._arrived.set()
         return True
+
+    async def store(self, records: Sequence[RequestRecord]) -> None:
+        """Write records that may be stored already, now or not at all, beside those that are handed over.
+
+        Raises:
+            psycopg.Error, OSError: PostgreSQL is away or refuses.
+        """
+        writer = RecordWriter(self._conninfo)
+        try:
+            await writer.write_once(records)
+        finally:
+            await writer.disconnect()
 
     @property
     def is_taking_over(self) -> bool:

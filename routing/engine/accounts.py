@@ -1,25 +1,27 @@
-"""Accounts: what this process holds of each quota: slices drawn off the request path, reserved from in memory (ADR 11)."""
+"""Accounts: slices of quotas that this process drew off the request path and reserves from in memory (ADR 11)."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Any, Final, TypeVar
 
 import psycopg
 
 from analytics.engine.journal import Entry, Journal, JournalFull
 from analytics.engine.ledger import Drawn, Ledger, Standing
+from analytics.engine.record import RequestRecord
 from routing.engine.errors import Unavailable
 from tenants.engine.ids import new_id
 from tenants.engine.limits import QuotaSpec
 from tenants.engine.quota import Span, window_at
 
 log = logging.getLogger("routex.quotas")
+T = TypeVar("T")
 
 #: How long a slice belongs to a process that is not heard of; what it had under way is charged after that.
 LEASE_S: Final = 60.0
@@ -109,7 +111,7 @@ class Accounts:
         self._past: list[Account] = []
         #: Slots of requests that ended, until the ledger has their charges.
         self._unwritten: dict[str, list[int]] = {}
-        self._tasks: set[asyncio.Task[object]] = set()
+        self._tasks: set[asyncio.Task[Any]] = set()
         self._is_away = False
 
     def account(self, spec: QuotaSpec, tenant_id: str, zone: str) -> Account:
@@ -143,9 +145,10 @@ class Accounts:
         request_id, key_id, started_us = request
         if self._journal is None:
             self._journal = Journal(self._folder, self.ledger.process)
+        spec = account.spec
         entry = Entry(
-            request_id, account.tenant_id, key_id, account.spec.id, lease.id, amount, account.span.start_s, started_us,
-            False,
+            request_id, account.tenant_id, key_id, spec.id, lease.id, amount, account.span.start_s, started_us,
+            spec.kind == "usd",
         )  # fmt: skip
         try:
             slot = self._journal.open(entry)
@@ -174,11 +177,12 @@ class Accounts:
         else:
             self._journal.free(reservation.slot)
 
-    def written(self, request_id: str) -> None:
-        """Forget a request whose charges are in the ledger."""
-        for slot in self._unwritten.pop(request_id, ()):
-            assert self._journal is not None
-            self._journal.free(slot)
+    def written(self, records: Sequence[RequestRecord]) -> None:
+        """Forget requests whose charges are in the ledger."""
+        for record in records:
+            if record.charges and (slots := self._unwritten.pop(record.id, None)) and self._journal is not None:
+                for slot in slots:
+                    self._journal.free(slot)
 
     # --- beside the requests -----------------------------------------------------------------------------------
 
@@ -229,6 +233,15 @@ class Accounts:
             self._away(error)
         finally:
             account.is_refilling = False
+
+    @property
+    def is_in_use(self) -> bool:
+        """Whether any quota was asked for yet."""
+        return bool(self._accounts)
+
+    def is_good(self, account: Account) -> bool:
+        """Whether the account's slice may be used without asking first."""
+        return self.clock() < account.lease.good_until_s
 
     async def standing(self, account: Account) -> Standing:
         """Return how the account's window stands in the ledger."""
@@ -295,11 +308,11 @@ class Accounts:
             journal.close()
         await self.ledger.close()
 
-    def _beside(self, work: object) -> asyncio.Task[object]:
-        task = asyncio.ensure_future(work)  # type: ignore[arg-type]
-        self._tasks.add(task)  # type: ignore[arg-type]
-        task.add_done_callback(self._tasks.discard)  # type: ignore[arg-type]
-        return task  # type: ignore[return-value]
+    def _beside(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
 
     def _away(self, error: BaseException) -> None:
         if not self._is_away:

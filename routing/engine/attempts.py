@@ -119,6 +119,8 @@ class Attempt:
         passage = self._passages.get(id(candidate))
         if passage is not None:
             return passage
+        if candidate.channel.spec.id in self.snapshot.channel_quotas and not await self._is_affordable(candidate):
+            return None
         if candidate.channel.lacks_credential:
             self._without_credential(candidate)
             return None
@@ -169,6 +171,24 @@ class Attempt:
             state.breaker.succeeded()
         else:
             state.breaker.failed(self.policy, now_s)
+
+    async def _is_affordable(self, candidate: Candidate) -> bool:
+        """Reserve from the quotas of the channel itself; a channel that has used its own up is passed over."""
+        assert self.gateway.budget is not None
+        try:
+            await self.gateway.budget.reserve_channel(self.call, candidate)
+        except GatewayError as refusal:
+            self.refusals.append(refusal)
+            self.call.attempts.append(
+                AttemptRecord(
+                    channel=candidate.channel.spec.slug,
+                    model=candidate.upstream_model,
+                    reason=refusal.code,
+                    detail=refusal.message[:300],
+                )
+            )
+            return False
+        return True
 
     def _passed_over(self, candidate: Candidate, state: ChannelState, reason: str, detail: str) -> None:
         wait_s = max(0.0, state.ready_at_s(candidate.channel.credentials) - self.gateway.clock())

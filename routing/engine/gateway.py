@@ -11,6 +11,7 @@ from typing import Protocol
 from analytics.engine.record import RequestRecord
 from channels_app.engine.provider import Upstreams
 from routing.engine.breaker import ChannelStates
+from routing.engine.budget import Budget
 from routing.engine.memory import StateMemory
 from routing.engine.snapshot import Snapshot
 from tenants.engine.principal import Principal
@@ -57,6 +58,8 @@ class Gateway:
     chance: Callable[[], float] = random.random
     states: ChannelStates = field(default_factory=ChannelStates)
     memory: StateMemory = field(default_factory=StateMemory)
+    #: None: requests that any quota counts are refused, for nobody counts them here.
+    budget: Budget | None = None
     #: Longest the head of a stream is held back while an early error could still fail over (ADR 7).
     commit_after_s: float = 10.0
     #: Silence in a stream after which a heartbeat goes out.

@@ -1,4 +1,4 @@
-"""One request in seven verbs: authenticate, admit, parse, route, attempt, relay, settle."""
+"""One request in eight verbs: authenticate, admit, parse, route, spend, attempt, relay, settle."""
 
 from __future__ import annotations
 
@@ -43,10 +43,12 @@ async def serve(call: Call, gateway: Gateway, incoming: Incoming, reply: Reply) 
     await admit(call, gateway)
     await parse(call, incoming, gateway.max_body_bytes)
     groups = route(call)
-    call.queue_ms = call.elapsed_ms()
     if is_count(call.route.operation):
+        call.queue_ms = call.elapsed_ms()
         await serve_count(call, gateway, groups, reply)
         return
+    groups = await spend(call, gateway, groups)
+    call.queue_ms = call.elapsed_ms()
     answer = await attempt(call, gateway, groups)
     call.served_by, call.upstream_format = answer.candidate, answer.passage.format
     await relay(call, answer, reply, gateway)
@@ -157,6 +159,21 @@ def route(call: Call) -> list[list[Candidate]]:
     return [first, *fallbacks]
 
 
+async def spend(call: Call, gateway: Gateway, groups: list[list[Candidate]]) -> list[list[Candidate]]:
+    """Reserve what the request may take from its quotas, and return who may serve it under them.
+
+    Raises:
+        QuotaUsedUp: too little is left.
+        Unavailable: nothing can be reserved here and now.
+    """
+    assert call.snapshot is not None and call.principal is not None
+    if not (call.snapshot.has_quotas or call.principal.quotas):
+        return groups
+    if gateway.budget is None:
+        raise Unavailable("This process cannot count what quotas allow.", code="ledger_away", retry_after_s=5)
+    return await gateway.budget.reserve(call, groups)
+
+
 async def attempt(call: Call, gateway: Gateway, groups: list[list[Candidate]]) -> Committed:
     """Return an answer that may be committed."""
     assert call.snapshot is not None and call.asked is not None
@@ -166,6 +183,8 @@ async def attempt(call: Call, gateway: Gateway, groups: list[list[Candidate]]) -
 def settle(call: Call, gateway: Gateway) -> None:
     """Hand the record over; runs whatever the end was, and never waits."""
     rate(call)
+    if call.reservations and gateway.budget is not None:
+        call.charges = gateway.budget.settle(call)
     record = call.record()
     if record is not None:
         gateway.records.put(record)

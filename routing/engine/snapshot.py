@@ -203,6 +203,12 @@ class Snapshot:
         #: When this process built it, in seconds since the epoch; what model listings show as their date.
         self.created_s = int(time.time())
         self.channels = {channel.spec.slug: channel for channel in channels}
+        quotas = document.quotas
+        self.has_quotas = bool(quotas)
+        self.tenant_quotas = tuple(spec for spec in quotas if spec.scope == "tenant")
+        #: By `name=value` of a key's tag, and by the channel's id.
+        self.tag_quotas = _by_scope_id(spec for spec in quotas if spec.scope == "tag")
+        self.channel_quotas = _by_scope_id(spec for spec in quotas if spec.scope == "channel")
         self._exact: dict[str, tuple[Candidate, ...]] = {}
         self._globs: list[tuple[str, Candidate]] = []
         found: dict[str, list[Candidate]] = {}
@@ -245,6 +251,13 @@ class Snapshot:
             if fnmatchcase(model, glob) and all(candidate.channel is not other.channel for other in found)
         )
         return (*found, *matched)
+
+
+def _by_scope_id(quotas: Iterable[QuotaSpec]) -> dict[str, tuple[QuotaSpec, ...]]:
+    found: dict[str, tuple[QuotaSpec, ...]] = {}
+    for spec in quotas:
+        found[spec.scope_id] = (*found.get(spec.scope_id, ()), spec)
+    return found
 
 
 def build_snapshot(

@@ -15,6 +15,7 @@ from psycopg.rows import TupleRow
 
 from analytics.engine.price_book import PriceBook, Prices
 from routing.engine.snapshot import Snapshot, TenantDocument, decode_document
+from tenants.engine.limits import QuotaSpec
 from tenants.engine.principal import Principal
 
 logger = logging.getLogger("routex.source")
@@ -32,8 +33,11 @@ Build = Callable[[TenantDocument], Snapshot]
 
 _KEYS_SQL = """
 SELECT digest, tenant_id, id, slug, state, extract(epoch FROM expires_at)::float8,
-       allowed_models, allowed_channels, tags
-FROM tenants_gatewaykey WHERE written_by >= %s
+       allowed_models, allowed_channels, tags,
+       (SELECT coalesce(json_agg(json_build_object('id', id, 'scope', scope, 'scope_id', scope_id, 'kind', kind,
+                                                   'amount', amount, 'window', "window")), '[]')
+        FROM tenants_quota WHERE scope = 'key' AND scope_id = key.id AND tenant_id = key.tenant_id)
+FROM tenants_gatewaykey AS key WHERE written_by >= %s
 """
 # Every key written by a transaction at or after this number is read again next time: a transaction that was still
 # running now cannot be missed, whenever it commits.
@@ -187,6 +191,7 @@ class SnapshotSource:
                 models=tuple(row[6]),
                 channels=tuple(row[7]),
                 tags=row[8],
+                quotas=tuple(msgspec.convert(quota, QuotaSpec) for quota in row[9]),
             )
         self._key_horizon = horizon
 

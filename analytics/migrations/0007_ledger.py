@@ -6,6 +6,6 @@ from analytics import ledger_tables
 
 
 class Migration(migrations.Migration):
-    dependencies = [("analytics", "0004_decision"), ("tenants", "0002_row_security")]
+    dependencies = [("analytics", "0006_price_book"), ("tenants", "0002_row_security")]
 
     operations = [migrations.RunSQL(ledger_tables.CREATE, ledger_tables.DROP)]

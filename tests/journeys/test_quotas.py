@@ -1,0 +1,133 @@
+"""A money quota under more requests than it pays for: never exceeded, nearly all of it used, every nano-USD found again."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import os
+import signal
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psycopg
+import pytest
+from psycopg.rows import dict_row
+
+from tenants.services import quota_set
+from tests.journeys.processes import Gateway, Upstream, eventually
+from tests.journeys.tenants import Customer, chat, make_customer
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.timeout(180)]
+
+USD = 1_000_000_000
+PROCESSES = 4
+REQUESTS = 500
+#: About 400 tokens of prompt and as many of answer: some 0.5 cents, so that one dollar pays for two in five.
+TEXT = "word " * 320
+PRICES = {"*": {"input_usd_per_mtok": "2", "output_usd_per_mtok": "10"}}
+LEASE_S = "2"
+
+_numbers = itertools.count(1)
+
+
+@pytest.fixture
+def spender(cast: Any, upstream: Upstream) -> Customer:
+    """A tenant with one dollar, and a channel whose models cost something."""
+    customer = make_customer(f"spender-{next(_numbers)}-{os.getpid()}")
+    customer.add_channel(upstream, "priced", "openai", ["paid-*"], prices=PRICES)
+    with customer.scope():
+        quota_set(tenant_id=customer.id, kind="usd", amount=USD, window="ever")
+    return customer
+
+
+@pytest.fixture
+def gateways(tmp_path: Path, spender: Customer) -> Iterator[list[Gateway]]:
+    """Four gateways of one host: they share a data folder."""
+    shared = {"ROUTEX_DATA_DIR": str(tmp_path / "data"), "ROUTEX_QUOTA_LEASE_S": LEASE_S}
+    running = [Gateway(tmp_path, f"gateway{number}", **shared) for number in range(PROCESSES)]
+    yield running
+    with ExitStack() as stack:
+        for each in running:
+            if each.process.poll() is None:
+                stack.callback(each.stop)
+
+
+def ledger(customer: Customer, statement: str) -> list[dict[str, Any]]:
+    with psycopg.connect(os.environ["DATABASE_URL"], row_factory=dict_row) as connection:
+        connection.execute("SELECT set_config('app.tenant', '*', false)")
+        return connection.execute(statement, [customer.id]).fetchall()
+
+
+def spent(customer: Customer) -> int:
+    """Return what the ledger says is spent."""
+    return sum(
+        row["spent"]
+        for row in ledger(
+            customer,
+            "SELECT settled + abandoned + written_off AS spent FROM quota_lease WHERE tenant_id = %s",
+        )
+    )
+
+
+def charges(customer: Customer, kind: str) -> int:
+    statement = "SELECT amount, kind FROM quota_charge WHERE tenant_id = %s"
+    return sum(row["amount"] for row in ledger(customer, statement) if row["kind"] == kind)
+
+
+def recorded(customer: Customer) -> dict[str, int]:
+    """Return what the records cost, by outcome."""
+    statement = "SELECT outcome, cost_nano_usd AS cost FROM analytics_requestrecord WHERE tenant_id = %s"
+    found: Counter[str] = Counter()
+    for row in ledger(customer, statement):
+        found[row["outcome"]] += row["cost"] or 0
+    return dict(found)
+
+
+def upstream_cost(upstream: Upstream, model: str) -> int:
+    """Return what the upstream would bill, from what it told itself."""
+    usages = [line["usage"] for line in upstream.seen(model) if "usage" in line]
+    return sum(usage["prompt_tokens"] * 2000 + usage["completion_tokens"] * 10_000 for usage in usages)
+
+
+async def ask_all(gateways: list[Gateway], key: str, model: str, on_answer: Callable[[int], None]) -> Counter[str]:
+    """Ask 500 times at once, spread over the gateways; return how often each end was met."""
+    ends: Counter[str] = Counter()
+    limits = httpx.Limits(max_connections=REQUESTS)
+    async with httpx.AsyncClient(limits=limits, timeout=60, trust_env=False) as client:
+
+        async def ask(number: int) -> None:
+            url = f"{gateways[number % len(gateways)].url}/v1/chat/completions"
+            body = chat(model, f"{number} {TEXT}", max_tokens=450)
+            try:
+                answer = await client.post(url, json=body, headers={"authorization": f"Bearer {key}"})
+            except httpx.TransportError:
+                ends["broken"] += 1
+                return
+            ends[answer.json().get("error", {}).get("code", "answered")] += 1
+            on_answer(answer.status_code)
+
+        await asyncio.gather(*(ask(number) for number in range(REQUESTS)))
+    return ends
+
+
+def everything_is_written(customer: Customer, *running: Gateway) -> None:
+    def is_written() -> bool:
+        states = [each.health["records"] for each in running]
+        return not any(state["waiting"] or state["spill_bytes"] for state in states)
+
+    eventually(is_written, "all records are written")
+
+
+def test_500_parallel_requests_over_4_processes_use_one_dollar_and_no_more(gateways, spender, upstream):
+    model = f"paid-{spender.slug}"
+    ends = asyncio.run(ask_all(gateways, spender.key, model, lambda status: None))
+    everything_is_written(spender, *gateways)
+    total = spent(spender)
+    print(f"\n{dict(ends)}; spent {total / USD:.6f} of 1 USD, answered {recorded(spender)}")
+    assert set(ends) <= {"answered", "insufficient_quota", "quota_reserved"}
+    assert 0.95 * USD <= total <= USD
+    assert total == charges(spender, "settled") == sum(recorded(spender).values()) == upstream_cost(upstream, model)
