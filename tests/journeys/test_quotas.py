@@ -1,4 +1,4 @@
-"""A money quota under more requests than it pays for: never exceeded, nearly all of it used, every nano-USD found again."""
+"""A money quota under more requests than it pays for: never exceeded, nearly all of it used, all of it found again."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ import asyncio
 import itertools
 import os
 import signal
+import socket
 from collections import Counter
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -18,8 +20,8 @@ import pytest
 from psycopg.rows import dict_row
 
 from tenants.services import quota_set
-from tests.journeys.processes import Gateway, Upstream, eventually
-from tests.journeys.tenants import Customer, chat, make_customer
+from tests.journeys.processes import Gateway, Upstream, eventually, open_raw
+from tests.journeys.tenants import Customer, as_bytes, chat, make_customer
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.timeout(180)]
 
@@ -30,6 +32,7 @@ REQUESTS = 500
 TEXT = "word " * 320
 PRICES = {"*": {"input_usd_per_mtok": "2", "output_usd_per_mtok": "10"}}
 LEASE_S = "2"
+HELD = 10
 
 _numbers = itertools.count(1)
 
@@ -48,7 +51,8 @@ def spender(cast: Any, upstream: Upstream) -> Customer:
 def gateways(tmp_path: Path, spender: Customer) -> Iterator[list[Gateway]]:
     """Four gateways of one host: they share a data folder."""
     shared = {"ROUTEX_DATA_DIR": str(tmp_path / "data"), "ROUTEX_QUOTA_LEASE_S": LEASE_S}
-    running = [Gateway(tmp_path, f"gateway{number}", **shared) for number in range(PROCESSES)]
+    with ThreadPoolExecutor(PROCESSES) as starters:
+        running = list(starters.map(lambda number: Gateway(tmp_path, f"gateway{number}", **shared), range(PROCESSES)))
     yield running
     with ExitStack() as stack:
         for each in running:
@@ -93,14 +97,21 @@ def upstream_cost(upstream: Upstream, model: str) -> int:
     return sum(usage["prompt_tokens"] * 2000 + usage["completion_tokens"] * 10_000 for usage in usages)
 
 
-async def ask_all(gateways: list[Gateway], key: str, model: str, on_answer: Callable[[int], None]) -> Counter[str]:
-    """Ask 500 times at once, spread over the gateways; return how often each end was met."""
+async def ask_all(
+    gateways: list[Gateway],
+    key: str,
+    model: str,
+    count: int = REQUESTS,
+    on_answer: Callable[[Gateway], None] = lambda gateway: None,
+) -> Counter[str]:
+    """Ask so many times at once, spread over the gateways; return how often each end was met."""
     ends: Counter[str] = Counter()
-    limits = httpx.Limits(max_connections=REQUESTS)
+    limits = httpx.Limits(max_connections=count)
     async with httpx.AsyncClient(limits=limits, timeout=60, trust_env=False) as client:
 
         async def ask(number: int) -> None:
-            url = f"{gateways[number % len(gateways)].url}/v1/chat/completions"
+            gateway = gateways[number % len(gateways)]
+            url = f"{gateway.url}/v1/chat/completions"
             body = chat(model, f"{number} {TEXT}", max_tokens=450)
             try:
                 answer = await client.post(url, json=body, headers={"authorization": f"Bearer {key}"})
@@ -108,9 +119,10 @@ async def ask_all(gateways: list[Gateway], key: str, model: str, on_answer: Call
                 ends["broken"] += 1
                 return
             ends[answer.json().get("error", {}).get("code", "answered")] += 1
-            on_answer(answer.status_code)
+            if answer.status_code == 200:
+                on_answer(gateway)
 
-        await asyncio.gather(*(ask(number) for number in range(REQUESTS)))
+        await asyncio.gather(*(ask(number) for number in range(count)))
     return ends
 
 
@@ -124,10 +136,49 @@ def everything_is_written(customer: Customer, *running: Gateway) -> None:
 
 def test_500_parallel_requests_over_4_processes_use_one_dollar_and_no_more(gateways, spender, upstream):
     model = f"paid-{spender.slug}"
-    ends = asyncio.run(ask_all(gateways, spender.key, model, lambda status: None))
+    ends = asyncio.run(ask_all(gateways, spender.key, model))
     everything_is_written(spender, *gateways)
     total = spent(spender)
     print(f"\n{dict(ends)}; spent {total / USD:.6f} of 1 USD, answered {recorded(spender)}")
     assert set(ends) <= {"answered", "insufficient_quota", "quota_reserved"}
     assert 0.95 * USD <= total <= USD
     assert total == charges(spender, "settled") == sum(recorded(spender).values()) == upstream_cost(upstream, model)
+
+
+def hold(gateway: Gateway, customer: Customer, upstream: Upstream, count: int) -> list[socket.socket]:
+    """Begin answers that stay in the middle, and return their connections."""
+    before = upstream.held
+    body = as_bytes(chat(f"paid-{customer.slug}+held", TEXT, max_tokens=450, stream=True))
+    held = [open_raw(gateway.port, "/v1/chat/completions", body, customer.key) for _ in range(count)]
+    eventually(lambda: upstream.held == before + count, "the upstream holds the answers")
+    return held
+
+
+def test_a_process_killed_in_the_middle_leaves_its_requests_charged_and_the_rest_usable(gateways, spender, upstream):
+    model = f"paid-{spender.slug}"
+    answers = itertools.count(1)
+    victim, *living = gateways
+    held = hold(victim, spender, upstream, HELD)
+
+    def kill_in_the_middle(gateway: Gateway) -> None:
+        if gateway is victim and next(answers) == 5:
+            os.kill(victim.process.pid, signal.SIGKILL)
+
+    ends = asyncio.run(ask_all(gateways, spender.key, model, on_answer=kill_in_the_middle))
+    victim.process.wait(10)
+    for each in held:
+        each.close()
+    eventually(lambda: recorded(spender).get("abandoned"), "the dead process's requests are charged", 30)
+    # What it held and did not spend is there for others.
+    more = asyncio.run(ask_all(living, spender.key, model, count=100))
+    everything_is_written(spender, *living)
+    total, settled, abandoned = spent(spender), charges(spender, "settled"), charges(spender, "abandoned")
+    told = recorded(spender)
+    print(f"\n{dict(ends)} then {dict(more)}; spent {total / USD:.6f}, abandoned {abandoned / USD:.6f}, records {told}")
+    assert ends["broken"] > 0
+    assert 0.95 * USD <= total <= USD
+    assert total == settled + abandoned == sum(told.values())
+    # Whatever the upstream did for requests that died is covered by what was reserved for them.
+    assert settled <= upstream_cost(upstream, model) <= total
+    # Those that had been answered, and whose records died with the process, are charged what they took.
+    assert told["abandoned"] >= abandoned >= HELD * 450 * 10_000
