@@ -30,6 +30,7 @@ CREATE TABLE {LEASE} (
     settled      bigint NOT NULL DEFAULT 0,
     abandoned    bigint NOT NULL DEFAULT 0,
     written_off  bigint NOT NULL DEFAULT 0,
+    used         bigint NOT NULL DEFAULT 0,
     step         bigint NOT NULL DEFAULT 0,
     is_closed    boolean NOT NULL DEFAULT false,
     id           text COLLATE "C" PRIMARY KEY,
@@ -39,6 +40,7 @@ CREATE TABLE {LEASE} (
 ) WITH (fillfactor = 50);
 CREATE INDEX quota_lease_window ON {LEASE} (quota_id, window_start);
 CREATE INDEX quota_lease_open ON {LEASE} (process) WHERE NOT is_closed;
+COMMENT ON COLUMN {LEASE}.used IS 'What its process said is spent: when a window is short, sooner than it is settled.';
 COMMENT ON COLUMN {LEASE}.written_off IS 'What a process took with it of which nobody knows: counted as spent.';
 """
 _CHARGE = f"""

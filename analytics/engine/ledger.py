@@ -53,7 +53,7 @@ SELECT step, %(limit)s - drawn FROM given
 # Never what is settled already. A lease that somebody closed meanwhile has nothing to give.
 _GIVE_BACK = f"""
 WITH freed AS (
-    UPDATE {LEASE} SET amount = amount - %(amount)s
+    UPDATE {LEASE} SET amount = amount - %(amount)s, used = greatest(used, %(used)s)
     WHERE id = %(lease)s AND NOT is_closed AND amount - settled - abandoned - written_off >= %(amount)s
     RETURNING quota_id, window_start
 )
@@ -65,9 +65,11 @@ UPDATE {LEASE} SET expires_at = now() + make_interval(secs => %(lease_s)s)
 WHERE id = ANY(%(leases)s) AND NOT is_closed RETURNING id
 """  # noqa: S608 constants only
 _STANDING = f"""
-SELECT coalesce(sum(settled + abandoned + written_off) FILTER (WHERE id <> %(lease)s), 0)::bigint,
-       coalesce(sum(amount - settled - abandoned - written_off) FILTER (WHERE id <> %(lease)s), 0)::bigint
-FROM {LEASE} WHERE quota_id = %(quota)s AND window_start = to_timestamp(%(start)s)
+SELECT coalesce(sum(spent), 0)::bigint, coalesce(sum(amount - spent), 0)::bigint
+FROM (
+    SELECT amount, greatest(settled + abandoned + written_off, used) AS spent
+    FROM {LEASE} WHERE quota_id = %(quota)s AND window_start = to_timestamp(%(start)s) AND id <> %(lease)s
+) AS elsewhere
 """  # noqa: S608 constants only
 _SHORT = f"""
 SELECT quota_id FROM {WINDOW} JOIN unnest(%(quotas)s::text[], %(starts)s::float8[]) AS asked (id, start_s)
@@ -189,9 +191,9 @@ class Ledger:
         [(amount, left)] = await self._run(_DRAW, given)
         return Drawn(int(amount), int(left))
 
-    async def give_back(self, lease_id: str, amount: int) -> None:
-        """Take from a lease what nobody reserved, for others to draw."""
-        await self._run(_GIVE_BACK, {"lease": lease_id, "amount": amount})
+    async def give_back(self, lease_id: str, amount: int, used: int) -> None:
+        """Take from a lease what nobody reserved, for others to draw, and tell how much of it is spent by now."""
+        await self._run(_GIVE_BACK, {"lease": lease_id, "amount": amount, "used": used})
 
     async def renew(self, leases: Sequence[str]) -> set[str]:
         """Put the leases' end off; return those that are still ours."""

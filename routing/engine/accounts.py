@@ -43,6 +43,8 @@ class Lease:
     amount: int = 0
     used: int = 0
     reserved: int = 0
+    #: What the ledger was told of `used`, ahead of the charges.
+    told: int = 0
     #: Until when it is ours without being renewed, by the monotonic clock.
     good_until_s: float = 0.0
 
@@ -248,14 +250,15 @@ class Accounts:
         return await self.ledger.standing(account.spec.id, account.span.start_s, account.lease.id)
 
     async def give_back(self, account: Account) -> None:
-        """Return what nobody reserved."""
+        """Return what nobody reserved, and tell what is spent."""
         async with account.exchange:
             lease = account.lease
-            amount = lease.free
-            if amount > 0:
+            amount, used = max(0, lease.free), lease.used
+            if amount or used != lease.told:
                 # First here, then there: should it fail, it lies idle until the lease ends, and nobody has it twice.
                 lease.amount -= amount
-                await self.ledger.give_back(lease.id, amount)
+                await self.ledger.give_back(lease.id, amount, used)
+                lease.told = used
 
     async def tick(self) -> None:
         """Do what has to be done a few times a second while anything is held."""
@@ -280,7 +283,7 @@ class Accounts:
                     lease.good_until_s = now_s + self.ledger.lease_s
 
     async def _give_back_idle(self, now_s: float) -> None:
-        holding = [account for account in self._all() if account.lease.free > 0]
+        holding = [each for each in self._all() if each.lease.free > 0 or each.lease.used != each.lease.told]
         if not holding:
             return
         short = await self.ledger.short([(account.spec.id, account.span.start_s) for account in holding])
