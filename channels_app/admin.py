@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from decimal import Decimal, InvalidOperation
 from typing import Any, ClassVar
 
@@ -24,7 +25,9 @@ from channels_app.services import (
 )
 from tenants.admin_fields import JsonLinesField, LinesField, ServedModelsField
 from tenants.admin_sites import ReadOnly, TenantAdmin, TenantForm, TenantInline, member_of, tenant_site
-from tenants.models import GatewayKey, Limit, Quota, Scope
+from tenants.engine.quota import amount_text
+from tenants.models import GatewayKey, Limit, Quota, QuotaScope, Scope
+from tenants.selectors import QuotaStanding, quota_standings
 
 NANO_USD = 1_000_000_000
 
@@ -249,7 +252,9 @@ class ScopedForm(TenantForm):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        if self.instance.scope_id:
+        if self.instance.scope == QuotaScope.TAG:
+            self.fields["scope_slug"].initial = self.instance.scope_id
+        elif self.instance.scope_id:
             row = _scoped_rows(self.instance.scope).filter(pk=self.instance.scope_id).first()
             self.fields["scope_slug"].initial = row.slug if row else ""
 
@@ -260,6 +265,11 @@ class ScopedForm(TenantForm):
         self.instance.scope_id = ""
         if scope == Scope.TENANT and slug:
             self.add_error("scope_slug", "Leave this empty, or count for a key or channel.")
+        elif scope == QuotaScope.TAG:
+            name, sign, value = (part.strip() for part in slug.partition("="))
+            self.instance.scope_id = f"{name}={value}"
+            if not (name and sign):
+                self.add_error("scope_slug", "Write the tag that keys must have as name=value, such as team=core.")
         elif scope and scope != Scope.TENANT:
             row = _scoped_rows(scope).filter(slug=slug).first()
             if row is None:
@@ -281,8 +291,6 @@ class ScopedAdmin(TenantAdmin):
     """What limits and quotas share."""
 
     list_filter = ("scope", "kind")
-    list_before_template = "admin/not_enforced.html"
-    change_form_before_template = "admin/not_enforced.html"
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         """Return the rows with the slug of what they are counted for."""
@@ -295,6 +303,8 @@ class ScopedAdmin(TenantAdmin):
         """Return what the row is counted for."""
         if obj.scope == Scope.TENANT:
             return "the whole tenant"
+        if obj.scope == QuotaScope.TAG:
+            return f"keys tagged {obj.scope_id}"
         return f"{obj.scope} {obj.key_slug or obj.channel_slug or '(deleted)'}"
 
 
@@ -337,6 +347,8 @@ class QuotaForm(ScopedForm):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self.fields["scope_slug"].label = "Key, channel or tag"
+        self.fields["scope_slug"].help_text = "Slug of the key or channel, or a tag of keys as name=value."
         if self.instance.kind == Quota.Kind.USD and self.instance.amount is not None:
             self.initial["amount"] = dollars(self.instance.amount)
 
@@ -367,7 +379,7 @@ class QuotaAdmin(ScopedAdmin):
     noun = "quota"
     form = QuotaForm
     fields = ("scope", "scope_slug", "kind", "amount", "window")
-    list_display = ("quota_text", "counted_for")
+    list_display = ("quota_text", "counted_for", "used_text", "resets_at")
 
     @admin.display(description="Quota", ordering="amount")
     def quota_text(self, obj: Quota) -> str:
@@ -375,3 +387,19 @@ class QuotaAdmin(ScopedAdmin):
         if obj.kind == Quota.Kind.USD:
             return f"${dollars(obj.amount)} per {obj.window}"
         return str(obj)
+
+    @admin.display(description="Used")
+    def used_text(self, obj: Quota) -> str:
+        """Return what is used of the present window."""
+        used = _standing(obj).used
+        share = f" ({used * 100 // obj.amount} %)" if obj.amount else ""
+        return amount_text(obj.kind, used) + share
+
+    @admin.display(description="Resets")
+    def resets_at(self, obj: Quota) -> dt.datetime | None:
+        """Return when the next window begins."""
+        return _standing(obj).resets_at
+
+
+def _standing(quota: Quota) -> QuotaStanding:
+    return quota_standings(quotas=[quota], zone=quota.tenant.timezone)[quota.pk]

@@ -52,6 +52,8 @@ class QuotaEntry(Struct, kw_only=True):
     tokens: Count | UnsetType = UNSET
     requests: Count | UnsetType = UNSET
     window: Literal["hour", "day", "week", "month", "year", "ever"] = "month"
+    #: On a tenant: counted for the keys that have this tag, `name=value`.
+    tag: Annotated[str, Meta(max_length=200)] | UnsetType = UNSET
 
     @property
     def kind(self) -> str:
@@ -340,21 +342,26 @@ def _owners(tenant: TenantEntry, at: str) -> Iterator[tuple[TenantEntry | KeyEnt
 
 
 def _check_limits(owner: TenantEntry | KeyEntry | ChannelEntry, at: str, note: Note) -> None:
-    seen: set[tuple[str, str, Any]] = set()
+    seen: set[tuple[str, ...]] = set()
 
-    def once(identity: tuple[str, str, Any], where: str) -> None:
+    def once(identity: tuple[str, ...], where: str) -> None:
         if identity in seen:
             note(where, "The same kind and window stand here twice; keep one of them.")
         seen.add(identity)
 
     for place, limit in enumerate(owner.limits):
-        once(("limit", limit.kind, limit.window_s), f"{at}/limits/{place}")
+        once(("limit", limit.kind, str(limit.window_s)), f"{at}/limits/{place}")
     for place, quota in enumerate(owner.quotas):
         where = f"{at}/quotas/{place}"
         if sum(value is not UNSET for value in (quota.usd, quota.tokens, quota.requests)) != 1:
             note(where, "A quota has exactly one of usd, tokens and requests.")
             continue
-        once(("quota", quota.kind, quota.window), where)
+        tag = "" if quota.tag is UNSET else quota.tag
+        if tag and not isinstance(owner, TenantEntry):
+            note(f"{where}/tag", "Only a tenant's quota counts for a tag of its keys; write it under the tenant.")
+        if quota.tag is not UNSET and (not tag.partition("=")[0].strip() or "=" not in tag):
+            note(f"{where}/tag", f"{tag!r} is no tag; write name=value, such as team=core.")
+        once(("quota", quota.kind, quota.window, tag), where)
         with _noted(where, note):
             _ = quota.amount
 

@@ -31,7 +31,7 @@ from routing.config_text import ConfigError, Problem, pointed
 from routing.selectors import aliases_by_name, fallbacks_by_model, policy_get
 from routing.services import alias_set, fallback_set, policy_set
 from tenants.engine import keys
-from tenants.models import GatewayKey, KeyState, Limit, Membership, Quota, Scope, Tenant, User
+from tenants.models import GatewayKey, KeyState, Limit, Membership, Quota, QuotaScope, Scope, Tenant, User
 from tenants.services import (
     audit_record,
     key_issue,
@@ -231,7 +231,11 @@ class TenantImport:
         for limit in owner.limits:
             self._limit(limit, scope, scope_id, f"{name}limit/{limit.kind}")
         for quota in owner.quotas:
-            self._quota(quota, scope, scope_id, f"{name}quota/{quota.kind}-{quota.window}")
+            what = f"{name}quota/{quota.kind}-{quota.window}"
+            if quota.tag is UNSET:
+                self._quota(quota, scope, scope_id, what)
+            else:
+                self._quota(quota, QuotaScope.TAG, quota.tag, f"{what}-{quota.tag}")
 
     def _limit(self, entry: LimitEntry, scope: Scope, scope_id: str, name: str) -> None:
         rows = Limit.objects.filter(scope=scope, scope_id=scope_id, kind=entry.kind)
@@ -249,7 +253,7 @@ class TenantImport:
             )  # fmt: skip
         self._note("limit", name, is_new=row is None, fields=changed)
 
-    def _quota(self, entry: QuotaEntry, scope: Scope, scope_id: str, name: str) -> None:
+    def _quota(self, entry: QuotaEntry, scope: Scope | QuotaScope, scope_id: str, name: str) -> None:
         row = Quota.objects.filter(scope=scope, scope_id=scope_id, kind=entry.kind, window=entry.window).first()
         amount = entry.amount
         is_changed = row is None or row.amount != amount

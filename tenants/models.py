@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Any, ClassVar
 
+import msgspec
 from django.contrib.auth.models import AbstractUser
 from django.core.exceptions import ValidationError
 from django.core.validators import RegexValidator
@@ -325,14 +326,30 @@ class Quota(models.Model):
     @property
     def spec(self) -> QuotaSpec:
         """Return it as the data plane knows it."""
-        return QuotaSpec(
-            id=self.id,
-            scope=self.scope,
-            scope_id=self.scope_id,
-            kind=self.kind,
-            amount=self.amount,
-            window=self.window,
-        )
+        return msgspec.convert({name: getattr(self, name) for name in QuotaSpec.__struct_fields__}, QuotaSpec)
+
+
+class QuotaLease(models.Model):
+    """A slice of a quota that a gateway process drew (`ledger_tables.py`); written by the gateways alone.
+
+    Ids are plain texts, not foreign keys: what was spent outlives the quota that it was spent from.
+    """
+
+    id = models.TextField(primary_key=True)
+    quota_id = models.TextField()
+    tenant_id = models.TextField()
+    window_start = models.DateTimeField()
+    settled = models.BigIntegerField()
+    abandoned = models.BigIntegerField()
+    written_off = models.BigIntegerField()
+    used = models.BigIntegerField()
+
+    class Meta:
+        managed = False
+        db_table = "quota_lease"
+
+    def __str__(self) -> str:
+        return self.id
 
 
 class AuditEvent(models.Model):

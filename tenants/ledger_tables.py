@@ -69,7 +69,14 @@ def _readable(table: str) -> str:
 
 
 CREATE = "\n".join(
-    (f"SET ROLE {WRITER};", _WINDOW, _LEASE, _CHARGE, *map(_readable, (WINDOW, LEASE, CHARGE)), "RESET ROLE;")
+    (
+        f"GRANT USAGE, CREATE ON SCHEMA public TO {WRITER}; SET ROLE {WRITER};",
+        _WINDOW,
+        _LEASE,
+        _CHARGE,
+        *map(_readable, (WINDOW, LEASE, CHARGE)),
+        "RESET ROLE;",
+    )
 )
 DROP = f"SET ROLE {WRITER}; DROP TABLE {CHARGE}, {LEASE}, {WINDOW}; RESET ROLE;"
 #: Charges older than this many days go; windows and leases stay as long as a year's window may ask for them.
