@@ -1,4 +1,4 @@
-"""Journal: what a process has reserved from quotas, in a file of fixed slots that outlives the process (ADR 11)."""
+"""Journal: what a process has reserved from quotas, in a file of fixed slots that outlives the process (ADR 14)."""
 
 from __future__ import annotations
 
