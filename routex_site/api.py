@@ -14,7 +14,7 @@ from rest_framework.routers import SimpleRouter
 
 from analytics.api import Requests
 from channels_app.api import ChannelLimits, ChannelQuotas, Channels, Providers
-from routing.api import Transformers
+from routing.api import Routing, Transformers
 from tenants.api import Keys, Tenants
 
 router = SimpleRouter(trailing_slash=False, use_regex_path=False)
@@ -24,6 +24,7 @@ router.register("limits", ChannelLimits, basename="limits")
 router.register("providers", Providers, basename="providers")
 router.register("quotas", ChannelQuotas, basename="quotas")
 router.register("requests", Requests, basename="requests")
+router.register("routing", Routing, basename="routing")
 router.register("tenants", Tenants, basename="tenants")
 router.register("transformers", Transformers, basename="transformers")
 

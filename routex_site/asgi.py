@@ -11,6 +11,7 @@ from routex_site import health
 from routex_site.settings.env import Environment, read_environment
 from routex_site.wiring import Process, build_process
 from routing.engine.asgi import PREFIXES
+from routing.engine.gateway import SCOPE_KEY
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -41,6 +42,7 @@ class Application:
             elif path in health.PATHS:
                 await _send_json(send, *health.answer(path, self.process))
             elif self.console is not None:
+                scope[SCOPE_KEY] = self.process.gateway if self.process is not None else None
                 await self.console(scope, receive, send)
             else:
                 await _send_json(send, 404, b'{"error":"This process is a gateway; the console runs elsewhere."}')

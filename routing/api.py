@@ -1,4 +1,4 @@
-"""DRF: /api/transformers, and trials of them."""
+"""DRF: /api/transformers and trials of them, /api/routing/test."""
 
 from __future__ import annotations
 
@@ -19,10 +19,20 @@ from routing.engine.formats import CODECS, client_codec
 from routing.engine.transformer import Chain
 from routing.engine.transformers import TRANSFORMERS, chain_of
 from routing.engine.trial import Trial, Tried, changes
-from routing.serializers import TransformerSerializer, TrialSerializer, TriedSerializer
+from routing.serializers import (
+    RehearsedSerializer,
+    RoutingTrialSerializer,
+    TransformerSerializer,
+    TrialSerializer,
+    TriedSerializer,
+)
+from routing.simulation import UnknownPath, guessed_path, live_gateway, simulate, snapshot_now
+from routing.snapshots import DoesNotCompile
+from tenants.engine.principal import Principal
 from tenants.problems import FieldError, Problem
 from tenants.rest.paging import envelope
 from tenants.rest.resources import Resource
+from tenants.selectors import key_named, principal_of_key
 
 #: What parts the steps of a path such as `messages[0].content`.
 _STEPS = re.compile(r"[.\[\]]+")
@@ -59,6 +69,55 @@ class Transformers(Resource):
         except GatewayError as error:
             where = FieldError(_pointer(error, values), error.code, error.message)
             raise Problem("validation-error", error.message, errors=[where]) from error
+
+
+class Routing(Resource):
+    """Where a request would go, and why."""
+
+    serializer_class = RoutingTrialSerializer
+    noun = "routing"
+    pagination_class = None
+    filter_backends = ()
+
+    @extend_schema(request=RoutingTrialSerializer, responses=RehearsedSerializer)
+    @action(detail=False, methods=["post"])
+    def test(self, request: Request) -> Response:
+        """Run a request through the gateway's own steps up to its first try: nothing is sent, counted or recorded."""
+        given = RoutingTrialSerializer(data=request.data)
+        given.is_valid(raise_exception=True)
+        values = given.validated_data
+        tenant = self.caller.tenant
+        assert tenant is not None
+        try:
+            told = simulate(
+                snapshot=snapshot_now(tenant=tenant),
+                principal=_principal(tenant.pk, values.get("key", "")),
+                gateway=live_gateway(request._request),
+                path=values.get("path") or guessed_path(values["request"]),
+                body=values["request"],
+                headers=values.get("headers", {}),
+                client_address=values.get("client_address", ""),
+            )
+        except UnknownPath as error:
+            raise _wrong("path", str(error)) from None
+        except DoesNotCompile as error:
+            raise Problem("conflict", f"The present configuration is not usable: {error}") from None
+        except GatewayError as error:
+            where = FieldError(
+                "/".join(["/request", *filter(None, _STEPS.split(error.param or ""))]), error.code, error.message
+            )
+            raise Problem("validation-error", error.message, errors=[where]) from error
+        return Response(msgspec.to_builtins(told))
+
+
+def _principal(tenant_id: str, key: str) -> Principal:
+    """Return the key that a trial is for; without one, somebody who may do everything."""
+    if not key:
+        return Principal(tenant_id=tenant_id, key_id="", key_slug="(none)")
+    row = key_named(name=key)
+    if row is None:
+        raise _wrong("key", f"There is no key {key!r}.")
+    return principal_of_key(key=row)
 
 
 def _transformer(name: str) -> dict[str, Any]:

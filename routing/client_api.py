@@ -1,12 +1,21 @@
-"""Ninja: /client/models; here, because it joins channels with aliases."""
+"""Ninja: /client/models, which joins channels with aliases, and /client/routing/test."""
 
 from __future__ import annotations
 
-from ninja import Router, Schema
+from typing import Any
 
+import msgspec
+from ninja import Field, Router, Schema
+
+from routing.engine.errors import GatewayError
+from routing.engine.gateway import Gateway
 from routing.selectors import ServedModel, models_for
-from tenants.client_api import ClientRequest
+from routing.simulation import UnknownPath, guessed_path, live_gateway, simulate, snapshot_now
+from routing.snapshots import DoesNotCompile
+from tenants.client_api import ClientError, ClientRequest
 from tenants.context import in_tenant
+from tenants.engine.principal import Principal
+from tenants.models import Tenant
 
 router = Router(tags=["models"])
 
@@ -29,3 +38,61 @@ class ModelsOut(Schema):
 async def models(request: ClientRequest) -> dict[str, list[ServedModel]]:
     """Return the models and aliases that the key may use, with the channels that serve them."""
     return {"data": await in_tenant(request.auth.tenant_id, models_for, principal=request.auth)}
+
+
+class RoutingTrialIn(Schema):
+    """A request as it would be sent with this key. `path` is guessed from the body where it is not given."""
+
+    request: dict[str, Any]
+    path: str = Field("", max_length=500)
+    headers: dict[str, str] = {}
+
+
+class RefusalOut(Schema):
+    """What the client would be told instead of an answer."""
+
+    status: int
+    code: str
+    message: str
+    retry_after_s: float | None
+
+
+class RehearsedOut(Schema):
+    """What would become of the request now."""
+
+    object: str
+    request_id: str
+    channel: str
+    model: str
+    upstream_format: str
+    decision: dict[str, Any]
+    error: RefusalOut | None
+
+
+@router.post("/routing/test", response=RehearsedOut, tags=["routing"])
+async def routing_test(request: ClientRequest, given: RoutingTrialIn) -> dict[str, Any]:
+    """Tell where a request with this key would go and why; nothing is sent, counted or recorded."""
+    told: dict[str, Any] = await in_tenant(
+        request.auth.tenant_id, _tried, principal=request.auth, gateway=live_gateway(request), given=given
+    )
+    return told
+
+
+def _tried(*, principal: Principal, gateway: Gateway, given: RoutingTrialIn) -> dict[str, Any]:
+    try:
+        told = simulate(
+            snapshot=snapshot_now(tenant=Tenant.objects.get(pk=principal.tenant_id)),
+            principal=principal,
+            gateway=gateway,
+            path=given.path or guessed_path(given.request),
+            body=given.request,
+            headers=given.headers,
+        )
+    except UnknownPath as error:
+        raise ClientError(400, "invalid_value", str(error)) from None
+    except DoesNotCompile as error:
+        raise ClientError(409, "unusable_configuration", f"The present configuration is not usable: {error}") from None
+    except GatewayError as error:
+        raise ClientError(error.status, error.code, error.message) from None
+    found: dict[str, Any] = msgspec.to_builtins(told)
+    return found

@@ -43,6 +43,32 @@ class TrialSerializer(Strict):
         return super().get_fields() | ends
 
 
+class RoutingTrialSerializer(Strict):
+    """A request as a client would send it."""
+
+    request = serializers.JSONField(help_text="The body.")
+    path = serializers.CharField(
+        required=False, max_length=500, help_text="Where it is sent, such as /v1/messages; guessed from the body."
+    )
+    key = serializers.CharField(
+        required=False, max_length=63, help_text="Slug or id of the key that sends it; by default one that may do all."
+    )
+    headers = serializers.DictField(child=serializers.CharField(max_length=2000), required=False)
+    client_address = serializers.IPAddressField(required=False)
+
+
+class RehearsedSerializer(serializers.Serializer):
+    """What would become of the request now."""
+
+    object = serializers.CharField()
+    request_id = serializers.CharField()
+    channel = serializers.CharField(help_text="The channel of the first try; empty when there would be none.")
+    model = serializers.CharField(help_text="The upstream's name of the model.")
+    upstream_format = serializers.CharField()
+    decision = serializers.JSONField(help_text="Rules, candidates, limits and quotas with what was measured.")
+    error = serializers.JSONField(help_text="{status, code, message, retry_after_s}, or null.", allow_null=True)
+
+
 class TriedSerializer(serializers.Serializer):
     """Both bodies, what differs, and what is lost."""
 

@@ -15,7 +15,7 @@ from tenants.engine import keys
 from tenants.engine.money import usd_text
 from tenants.engine.principal import Principal
 from tenants.models import GatewayKey, KeyState, Quota, QuotaScope, Tenant
-from tenants.selectors import QuotaStanding, key_find, limits_of, quota_standings, quotas_of
+from tenants.selectors import QuotaStanding, key_find, limits_of, principal_of_key, quota_standings, quotas_of
 
 router = Router(tags=["key"])
 
@@ -72,16 +72,7 @@ def principal_of(secret: str) -> Principal:
         text = f"Unknown API key `rtx_…{secret[-4:]}`. It may be mistyped or deleted."
         raise ClientError(401, "invalid_api_key", text)
     _check_usable(key)
-    return Principal(
-        tenant_id=key.tenant_id,
-        key_id=key.id,
-        key_slug=key.slug,
-        state=key.state,
-        expires_at_s=key.expires_at.timestamp() if key.expires_at else None,
-        models=tuple(key.allowed_models),
-        channels=tuple(key.allowed_channels),
-        tags=key.tags,
-    )
+    return principal_of_key(key=key)
 
 
 def _malformed(secret: str) -> ClientError:

@@ -12,6 +12,7 @@ from django.utils import timezone
 
 from tenants.context import platform_scope
 from tenants.engine import keys
+from tenants.engine.principal import Principal
 from tenants.engine.quota import window_at
 from tenants.models import (
     ConfigState,
@@ -88,6 +89,25 @@ def key_find(*, secret: str) -> GatewayKey | None:
     """Return the gateway key of a secret whatever its state, with its tenant, or None."""
     with platform_scope():
         return GatewayKey.objects.select_related("tenant").filter(digest=keys.digest(secret)).first()
+
+
+def key_named(*, name: str) -> GatewayKey | None:
+    """Return a key by its slug or id, in the tenant's scope."""
+    return GatewayKey.objects.filter(Q(slug=name) | Q(id=name)).first()
+
+
+def principal_of_key(*, key: GatewayKey) -> Principal:
+    """Return a key as the gateways know it."""
+    return Principal(
+        tenant_id=key.tenant_id,
+        key_id=key.id,
+        key_slug=key.slug,
+        state=key.state,
+        expires_at_s=key.expires_at.timestamp() if key.expires_at else None,
+        models=tuple(key.allowed_models),
+        channels=tuple(key.allowed_channels),
+        tags=key.tags,
+    )
 
 
 def limits_of(*, tenant_id: str, key_id: str) -> list[Limit]:

@@ -18,10 +18,11 @@ from routing.engine.errors import (
     Unavailable,
     UnknownRoute,
 )
-from routing.engine.format import Format, Route
-from routing.engine.formats import FORMATS
+from routing.engine.format import Route
 from routing.engine.gateway import Gateway
+from routing.engine.paths import Paths
 from routing.engine.pipeline import serve, settle
+from routing.engine.rehearsal import rehearse
 from routing.engine.relay import AnswerCut
 from routing.engine.upload import Upload
 from tenants.engine.ids import new_id
@@ -52,15 +53,12 @@ class GatewayApp:
 
     def __init__(self, gateway: Gateway) -> None:
         self.gateway = gateway
-        self._formats: list[Format] = [FORMATS[name] for name in FORMATS]
-        self._exact: dict[str, tuple[Format, Route]] = {
-            path: (known, Route(operation)) for known in self._formats for path, operation in known.paths.items()
-        }
+        self._paths = Paths()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one HTTP request."""
         path: str = scope["path"]
-        found = self._exact.get(path) or self._by_pattern(path)
+        found = self._paths.find(path)
         headers = dict(scope["headers"])
         reply = AsgiReply(send)
         query = dict(parse_qsl(scope["query_string"].decode("latin-1"))) if scope["query_string"] else {}
@@ -98,7 +96,7 @@ class GatewayApp:
             self.gateway.in_flight -= 1
             call.status = call.status or reply.status
             call.response_bytes = reply.sent_bytes
-            if found is not None:
+            if found is not None and not call.is_dry_run:
                 settle(call, self.gateway)
 
     async def _end_early(self, call: Call, exchange: Exchange, reply: AsgiReply) -> None:
@@ -117,19 +115,14 @@ class GatewayApp:
             await self._listing_or_nothing(call, method, path, reply)
         elif method != "POST":
             raise MethodNotAllowed(f"{path} takes POST, not {method}.")
+        elif call.is_dry_run:
+            await rehearse(call, self.gateway, exchange, reply)
         else:
             await serve(call, self.gateway, exchange, reply)
 
-    def _by_pattern(self, path: str) -> tuple[Format, Route] | None:
-        for known in self._formats:
-            route = known.route(path)
-            if route is not None:
-                return known, route
-        return None
-
     async def _listing_or_nothing(self, call: Call, method: str, path: str, reply: AsgiReply) -> None:
         if not listing.is_listing(path):
-            close = listing.closest_path(path, list(self._exact))
+            close = listing.closest_path(path, list(self._paths))
             hint = f" Did you mean {close}?" if close else ""
             raise UnknownRoute(f"No route {method} {path}.{hint}")
         if method not in {"GET", "HEAD"}:

@@ -90,6 +90,11 @@ class Call:
         """Whether the client would rather have an error than lose anything."""
         return self.header(b"x-routex-strict").strip().lower() in {"1", "true"}
 
+    @property
+    def is_dry_run(self) -> bool:
+        """Whether the client asks what would become of the request, and not for an answer."""
+        return self.header(b"x-routex-dry-run").strip().lower() in {"1", "true"}
+
     def elapsed_ms(self) -> float:
         """Return the milliseconds since the request came in."""
         return (time.perf_counter() - self.began_s) * 1000

@@ -16,6 +16,9 @@ from routing.engine.memory import StateMemory
 from routing.engine.snapshot import Snapshot
 from tenants.engine.principal import Principal
 
+#: Where the gateway of the process lies in the ASGI scope of the console's requests, for the simulator.
+SCOPE_KEY = "routex.gateway"
+
 
 class Configuration(Protocol):
     """Where principals and snapshots come from; `routing.engine.source` implements it over PostgreSQL."""

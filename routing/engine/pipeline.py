@@ -144,7 +144,18 @@ async def parse(call: Call, incoming: Incoming, max_body_bytes: int) -> None:
         encoding = call.headers.get(b"content-encoding", b"")
         if not is_plain(encoding):
             call.body = decompressed(call.body, encoding, max_body_bytes)
+    understand(call)
+
+
+def understand(call: Call) -> None:
+    """Read what routing needs of a request whose body is there.
+
+    Raises:
+        BadRequest: the body is not what its path takes.
+    """
+    if call.asked is None:
         call.asked = call.format.read_request(call.route, call.query, call.body)
+    call.decision.asked_model = call.asked.model
     call.session_id = session_id(call.headers, call.asked.session_hint)
     call.operations = answering(call.route.operation, call.asked.is_stream)
     call.is_conversation = is_conversation(call.route.operation)

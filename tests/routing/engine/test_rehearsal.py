@@ -1,0 +1,57 @@
+"""A dry run tells what would become of a request, and does nothing of it."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.routing.engine.cast import channel
+from tests.routing.engine.harness import PATHS, Harness
+
+pytestmark = pytest.mark.asyncio
+DRY = {"x-routex-dry-run": "1"}
+TWO = [channel("low", priority=1), channel("high", priority=9)]
+
+
+async def test_a_dry_run_names_the_first_try_and_asks_nobody():
+    harness = Harness(channels=TWO)
+    answer = await harness.ask(headers=DRY)
+    assert (answer.status, answer.headers["x-routex-dry-run"]) == (200, "1")
+    told = answer.json
+    assert (told["channel"], told["model"], told["upstream_format"]) == ("high", "m", "openai-chat")
+    assert [each["channel"] for each in told["decision"]["candidates"]] == ["high", "low"]
+    assert harness.provider.sent == []
+    assert harness.records == []
+
+
+@pytest.mark.parametrize("path", [path for path in PATHS.values() if "transcription" not in path])
+async def test_every_path_can_be_asked_so(path):
+    body = {"model": "m", "input": "x", "query": "q", "documents": ["d"], "prompt": "p", "voice": "v"}
+    conversation = {"messages": [{"role": "user", "content": "x"}], "contents": [{"parts": [{"text": "x"}]}]}
+    harness = Harness()
+    answer = await harness.ask(body | conversation, path=path, headers=DRY)
+    assert answer.json["object"] == "routing.decision"
+    assert harness.provider.sent == []
+
+
+async def test_a_request_that_would_be_refused_is_told_so_and_why():
+    answer = await Harness(channels=TWO).ask(headers=DRY, model="n")
+    assert answer.status == 200
+    assert answer.json["error"]["code"] == "model_not_found"
+    assert answer.json["channel"] == ""
+
+
+@pytest.mark.parametrize(("headers", "status"), [({"authorization": "Bearer nonsense"}, 401)])
+async def test_who_may_not_ask_may_not_ask_this_either(headers, status):
+    assert (await Harness().ask(headers=DRY | headers)).status == status
+
+
+async def test_a_body_that_is_none_is_told_as_ever():
+    answer = await Harness().ask(b"{", headers=DRY)
+    assert answer.status == 400
+    assert answer.json["error"]["code"] == "invalid_json"
+
+
+@pytest.mark.parametrize("value", ["0", "false", ""])
+async def test_the_header_can_say_no(value):
+    answer = await Harness().ask(headers={"x-routex-dry-run": value})
+    assert answer.json.get("object") != "routing.decision"

@@ -1,0 +1,120 @@
+"""POST /api/routing/test: where a request would go and why, under the configuration of now."""
+
+import pytest
+
+from analytics.models import RequestRecord
+from channels_app.services import channel_create, channel_delete
+from routing.services import alias_set
+from tenants.context import tenant_scope
+from tenants.services import key_issue
+from tests.api_calls import Api
+
+pytestmark = pytest.mark.django_db
+
+PATH = "/api/routing/test"
+HI = {"model": "m", "messages": [{"role": "user", "content": "hi"}]}
+
+
+@pytest.fixture
+def acme(cast):
+    with tenant_scope(cast.acme.id):
+        for slug, priority in (("low", 1), ("high", 9)):
+            channel_create(
+                tenant_id=cast.acme.id,
+                slug=slug,
+                provider="echo",
+                served_models=["m"],
+                priority=priority,
+                credentials={},
+            )
+        alias_set(tenant_id=cast.acme.id, name="smart", target="m")
+        key_issue(tenant_id=cast.acme.id, slug="narrow", allowed_channels=["low"])
+    return Api(token=cast.acme_token)
+
+
+def told(api, **body):
+    answer = api.post(PATH, body)
+    assert answer.status == 200, answer.text
+    return answer.body
+
+
+def test_it_tells_the_channel_of_the_first_try_and_the_order_of_all(acme):
+    body = told(acme, request=HI)
+    assert (body["channel"], body["model"]) == ("high", "m")
+    assert [each["channel"] for each in body["decision"]["candidates"]] == ["high", "low"]
+
+
+@pytest.mark.parametrize(
+    ("request_", "path"),
+    [
+        (HI, "/v1/chat/completions"),
+        ({"model": "m", "input": "x"}, ""),
+        (HI | {"system": "s", "max_tokens": 9}, ""),
+        ({"model": "m", "contents": [{"parts": [{"text": "x"}]}]}, ""),
+        (HI | {"max_tokens": 9}, "/v1/messages/count_tokens"),
+    ],
+)
+def test_a_request_of_any_format_can_be_tried(acme, request_, path):
+    assert told(acme, request=request_, **({"path": path} if path else {}))["channel"] == "high"
+
+
+def test_a_keys_allow_lists_count_when_it_is_named(acme):
+    assert told(acme, request=HI, key="narrow")["channel"] == "low"
+    assert acme.post(PATH, {"request": HI, "key": "gone"}).body["errors"][0]["pointer"] == "/key"
+
+
+def test_an_alias_is_followed(acme):
+    assert told(acme, request=HI | {"model": "smart"})["model"] == "m"
+
+
+def test_what_would_be_refused_is_told_with_its_code(acme):
+    body = told(acme, request=HI | {"model": "n"})
+    assert (body["channel"], body["error"]["status"], body["error"]["code"]) == ("", 404, "model_not_found")
+
+
+@pytest.mark.parametrize(
+    ("body", "pointer"),
+    [
+        ({}, "/request"),
+        ({"request": HI, "path": "/v1/nothing"}, "/path"),
+        ({"request": HI, "path": "/v1/audio/transcriptions"}, "/path"),
+        ({"request": {"messages": []}}, "/request/model"),
+        ({"request": 5}, "/request"),
+        ({"request": HI, "headers": {"a": 5, "b": {}}}, "/headers"),
+    ],
+)
+def test_what_cannot_be_tried_is_named(acme, body, pointer):
+    answer = acme.post(PATH, body)
+    assert answer.status == 400, answer.text
+    assert any(error["pointer"].startswith(pointer) for error in answer.body["errors"]), answer.text
+
+
+def test_nothing_is_recorded(acme, cast):
+    told(acme, request=HI)
+    with tenant_scope(cast.acme.id):
+        assert not RequestRecord.objects.exists()
+
+
+@pytest.fixture
+def committed_channel(cast):
+    """Give Acme a channel that worker threads see; removed again, since the cast is shared."""
+    with tenant_scope(cast.acme.id):
+        found = channel_create(tenant_id=cast.acme.id, slug="seen", provider="echo", served_models=["m"])
+    yield found
+    with tenant_scope(cast.acme.id):
+        channel_delete(tenant_id=cast.acme.id, channel=found)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_key_holder_may_ask_the_same_for_the_own_key(cast, committed_channel):
+    holder = Api(token=cast.acme_key)
+    answer = holder.post("/client/routing/test", {"request": HI})
+    assert (answer.status, answer.body["channel"]) == (200, "seen")
+    refused = Api(token=cast.rival_key).post("/client/routing/test", {"request": HI})
+    assert (refused.status, refused.body["error"]["status"]) == (200, 404)
+    assert holder.post("/client/routing/test", {"request": {"messages": []}}).body["error"]["code"] == "invalid_value"
+    assert holder.post("/client/routing/test", {"request": HI, "path": "/nowhere"}).status == 400
+
+
+def test_a_platform_caller_names_a_tenant(cast):
+    assert Api().post(PATH, {"request": HI}).status == 401
