@@ -79,7 +79,11 @@ CREATE = "\n".join(
     )
 )
 DROP = f"SET ROLE {WRITER}; DROP TABLE {CHARGE}, {LEASE}, {WINDOW}; RESET ROLE;"
-#: Charges older than this many days go; windows and leases stay as long as a year's window may ask for them.
-FORGET = f"""
-DELETE FROM {CHARGE} WHERE charged_at < now() - make_interval(days => %(days)s);
-"""  # noqa: S608 constants only
+
+
+def forget(days: int) -> str:
+    """Return the statement that removes charges older than so many days, run as the writer.
+
+    Windows and leases stay: a quota without an end is the sum of all of its leases.
+    """
+    return f"DELETE FROM {CHARGE} WHERE charged_at < now() - interval '{days} days'"  # noqa: S608 a number

@@ -6,7 +6,7 @@ import datetime as dt
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from django.db.models import F, Q, QuerySet, Sum
+from django.db.models import BigIntegerField, ExpressionWrapper, F, Q, QuerySet, Sum
 from django.db.models.functions import Greatest
 from django.utils import timezone
 
@@ -136,7 +136,8 @@ def quota_standings(*, quotas: Sequence[Quota], zone: str, now: dt.datetime | No
     moment_s = (now or timezone.now()).timestamp()
     spans = {quota.pk: window_at(quota.window, zone, moment_s) for quota in quotas}
     starts = {pk: dt.datetime.fromtimestamp(span.start_s, dt.UTC) for pk, span in spans.items()}
-    spent = Greatest(F("settled") + F("abandoned") + F("written_off"), F("used"))
+    known = ExpressionWrapper(F("settled") + F("abandoned") + F("written_off"), BigIntegerField())
+    spent = Greatest(known, F("used"))
     rows = QuotaLease.objects.filter(quota_id__in=list(starts), window_start__in=set(starts.values()))
     sums = {
         (quota_id, start): int(total)

@@ -86,7 +86,8 @@ class RecordWriter:
         except (psycopg.DataError, psycopg.IntegrityError, *UNWRITABLE):
             self.rejected += 1
             log.error("Request record %s cannot be stored: %s", record.id, why(refusal))
-        await self.charge([record])
+        if record.charges:
+            await self.charge([record])
         return 0
 
     async def charge(self, records: Sequence[RequestRecord]) -> None:

@@ -229,7 +229,7 @@ def test_limits_and_quotas_name_keys_by_slug_and_money_in_dollars(cast, alice):
     assert "key ci" in alice.get(f"{ADMIN}/tenants/limit/").content.decode()
     page = alice.get(f"{ADMIN}/tenants/quota/").content.decode()
     assert "$12.5 per month" in page
-    assert "no request is refused" in page
+    assert "$0.00 (0 %)" in page
 
 
 def test_a_twin_of_a_limit_and_a_limit_of_nobody_are_refused_at_the_form(cast, alice):

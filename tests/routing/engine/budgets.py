@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -24,24 +25,29 @@ class MemoryLedger:
 
     def __init__(self) -> None:
         self.process, self.lease_s = "prc_test", 60.0
-        self.drawn = self.taken = self.spent = 0
+        self.taken = self.spent = 0
+        self.drawn: Counter[str] = Counter()
+        self._quotas: dict[str, str] = {}
         self.is_away = False
         self.asked = 0
 
-    async def draw(self, *, limit: int, least: int, floor: int, want: int, **which: Any) -> Drawn:
+    async def draw(
+        self, *, quota_id: str, lease_id: str, limit: int, least: int, floor: int, want: int, **which: Any
+    ) -> Drawn:
+        self._quotas[lease_id] = quota_id
         self.asked += 1
         if self.is_away:
             raise psycopg.OperationalError("away")
-        left = limit - self.drawn - self.taken
+        left = limit - self.drawn[quota_id] - self.taken
         amount = 0 if left < least or left <= 0 else min(left, max(least, floor, min(want, left // 4)))
-        self.drawn += amount
+        self.drawn[quota_id] += amount
         return Drawn(amount, left - amount)
 
     async def standing(self, *which: Any) -> Standing:
         return Standing(self.spent, self.taken - self.spent)
 
     async def give_back(self, lease_id: str, amount: int, used: int) -> None:
-        self.drawn -= amount
+        self.drawn[self._quotas[lease_id]] -= amount
 
     async def renew(self, leases: Any) -> set[str]:
         return set(leases)
