@@ -114,7 +114,8 @@ class Accounts:
         #: Slots of requests that ended, until the ledger has their charges.
         self._unwritten: dict[str, list[int]] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
-        self._is_away = False
+        #: The ledger did not answer when it was asked last.
+        self.is_away = False
 
     def account(self, spec: QuotaSpec, tenant_id: str, zone: str) -> Account:
         """Return the account of a quota's window that is now."""
@@ -195,7 +196,11 @@ class Accounts:
             psycopg.Error, OSError: PostgreSQL is away.
         """
         # To its end, whoever waits: what was drawn and not noted would lie idle until the lease ends.
-        return await asyncio.shield(self._beside(self._draw(account, least, floor, want)))
+        try:
+            return await asyncio.shield(self._beside(self._draw(account, least, floor, want)))
+        except (psycopg.Error, OSError) as error:
+            self._away(error)
+            raise
 
     async def _draw(self, account: Account, least: int, floor: int, want: int) -> Drawn:
         async with account.exchange:
@@ -211,7 +216,7 @@ class Accounts:
                 floor=floor,
                 want=want,
             )
-            self._is_away = False
+            self.is_away = False
             if drawn.amount:
                 lease.amount += drawn.amount
                 lease.good_until_s = asked_s + self.ledger.lease_s
@@ -318,6 +323,6 @@ class Accounts:
         return task
 
     def _away(self, error: BaseException) -> None:
-        if not self._is_away:
+        if not self.is_away:
             log.warning("The ledger of quotas is away; what is drawn may still be used: %s", type(error).__name__)
-        self._is_away = True
+        self.is_away = True

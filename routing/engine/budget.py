@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import datetime as dt
-import logging
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -24,7 +23,8 @@ from routing.engine.snapshot import Candidate
 from tenants.engine.limits import QuotaSpec
 from tenants.engine.quota import amount_text, quota_name, reset_text
 
-log = logging.getLogger("routex.quotas")
+#: Who may serve a request, by groups, and the prices among them.
+Serving = tuple[list[list[Candidate]], tuple[Price, ...]]
 
 #: Tokens that an answer is expected to have at most when its request does not limit it.
 DEFAULT_OUTPUT_TOKENS: Final = 4096
@@ -98,8 +98,8 @@ class Budget:
         specs = list(quotas_of(call))
         if not specs:
             return groups
-        groups = self._priced(call, groups, specs)
-        worst = self._worst(call, [candidate for group in groups for candidate in group])
+        groups, prices = self._priced(call, groups, specs)
+        worst = self._worst(call, prices)
         for spec in specs:
             await self._reserve(call, spec, worst)
         return groups
@@ -111,8 +111,8 @@ class Budget:
         specs = call.snapshot.channel_quotas.get(channel_id, ())
         if not specs or any(each.channel_id == channel_id for each in call.reservations):
             return
-        self._priced(call, [[candidate]], specs)
-        worst = self._worst(call, [candidate])
+        _, prices = self._priced(call, [[candidate]], specs)
+        worst = self._worst(call, prices)
         for spec in specs:
             await self._reserve(call, spec, worst, channel_id)
 
@@ -137,37 +137,34 @@ class Budget:
 
     # --- what it may take --------------------------------------------------------------------------------------
 
-    def _priced(self, call: Call, groups: list[list[Candidate]], specs: Iterable[QuotaSpec]) -> list[list[Candidate]]:
+    def _priced(self, call: Call, groups: list[list[Candidate]], specs: Iterable[QuotaSpec]) -> Serving:
         """Return the candidates whose cost is known, where a quota counts money: money is never spent unseen."""
         assert call.snapshot is not None
+        at_s, price_now = call.started_us / 1e6, call.snapshot.price_now
+        priced = [[(each, price_now(each, at_s)) for each in group] for group in groups]
+        prices = {price for group in priced for _, price in group}
         spec = next((spec for spec in specs if spec.kind == "usd"), None)
+        if None not in prices:
+            return groups, tuple(prices)  # type: ignore[arg-type]
+        known = tuple(price for price in prices if price is not None)
         if spec is None:
-            return groups
-        at_s, snapshot = call.started_us / 1e6, call.snapshot
-        kept = [[each for each in group if snapshot.price(each, at_s) is not None] for group in groups]
-        if any(kept):
-            unpriced = [each for group in groups for each in group if snapshot.price(each, at_s) is None]
-            for each in unpriced:
-                call.attempts.append(
-                    AttemptRecord(
-                        channel=each.channel.spec.slug,
-                        model=each.upstream_model,
-                        reason="unpriced",
-                        detail="the model has no price, and a budget counts its cost",
-                    )
+            return groups, known
+        for each in (each for group in priced for each, price in group if price is None):
+            slug, model = each.channel.spec.slug, each.upstream_model
+            if not known:
+                raise Unavailable(
+                    f"Nobody knows what `{model}` costs, and the {quota_name(spec).lower()} counts it. Set `prices` "
+                    f"for it on channel `{slug}`, or use a model that has a price.",
+                    code="unpriced_model",
+                    should_retry=False,
                 )
-            return kept if unpriced else groups
-        each = next(candidate for group in groups for candidate in group)
-        raise Unavailable(
-            f"Nobody knows what `{each.upstream_model}` costs, and the {quota_name(spec).lower()} counts it. Set "
-            f"`prices` for it on channel `{each.channel.spec.slug}`, or use a model that has a price.",
-            code="unpriced_model",
-            should_retry=False,
-        )
+            detail = "the model has no price, and a budget counts its cost"
+            call.attempts.append(AttemptRecord(channel=slug, model=model, reason="unpriced", detail=detail))
+        return [[each for each, price in group if price is not None] for group in priced], known
 
-    def _worst(self, call: Call, candidates: list[Candidate]) -> Worst:
-        assert call.asked is not None and call.snapshot is not None
-        form, snapshot, at_s = call.format, call.snapshot, call.started_us / 1e6
+    def _worst(self, call: Call, prices: tuple[Price, ...]) -> Worst:
+        assert call.asked is not None
+        form = call.format
         if call.upload is not None:
             tokens = FORM_TOKENS
         else:
@@ -181,7 +178,7 @@ class Budget:
             tokens,
             output if has_output else 0,
             max(whole_numbers(members, form.choice_counts), default=1),
-            tuple({price for each in candidates if (price := snapshot.price(each, at_s)) is not None}),
+            prices,
             max(whole_numbers(members, form.output_floors), default=0) + LEAST_OUTPUT_TOKENS,
         )
         if worst.prices:
@@ -204,7 +201,7 @@ class Budget:
             try:
                 reservation = await self._wait(call, account, worst, may_cap=not channel_id)
             except (psycopg.Error, OSError) as error:
-                raise self._away(error) from error
+                raise _away() from error
             except GatewayError as refusal:
                 call.decision.spends.append(SpendTrace(_label(spec), need, max(0, account.lease.free), 0, refusal.code))
                 raise
@@ -223,7 +220,7 @@ class Budget:
             async with asyncio.timeout(deadline_s - clock()):
                 await account.turn.acquire()
         except TimeoutError:
-            raise self._reserved_by_others(call, account) from None
+            raise (_away() if self.accounts.is_away else self._reserved_by_others(call, account)) from None
         try:
             found = await self._wait_first(call, account, worst, deadline_s)
             return found or await self._alone(call, account, worst, may_cap=may_cap)
@@ -310,13 +307,13 @@ class Budget:
             retry_after_s=1,
         )
 
-    def _away(self, error: BaseException) -> Unavailable:
-        log.warning("a request is refused because the ledger of quotas is away: %s", type(error).__name__)
-        return Unavailable(
-            "The ledger of quotas cannot be reached, and no money is spent unseen. Try again shortly.",
-            code="ledger_away",
-            retry_after_s=2,
-        )
+
+def _away() -> Unavailable:
+    return Unavailable(
+        "The ledger of quotas cannot be reached, and no money is spent unseen. Try again shortly.",
+        code="ledger_away",
+        retry_after_s=2,
+    )
 
 
 def quotas_of(call: Call) -> Iterator[QuotaSpec]:

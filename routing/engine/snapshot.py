@@ -200,6 +200,8 @@ class Snapshot:
         #: Private address ranges that this tenant's channels may reach, the platform's grants included.
         self.private_networks = private_networks
         self.prices = prices or Prices()
+        self._priced: dict[tuple[str, str], Price | None] = {}
+        self._priced_at: tuple[int, object] = (0, None)
         #: When this process built it, in seconds since the epoch; what model listings show as their date.
         self.created_s = int(time.time())
         self.channels = {channel.spec.slug: channel for channel in channels}
@@ -239,6 +241,19 @@ class Snapshot:
         price_list, model = candidate.channel.provider.priced_as(spec.base_url, candidate.upstream_model)
         price = self.prices.book.price(price_list, model, at_s) if price_list else None
         return price if override is None else overridden(override, price)
+
+    def price_now(self, candidate: Candidate, at_s: float) -> Price | None:
+        """Return the same, remembered for the second: for asking about every candidate of every request."""
+        version = (int(at_s), self.prices.book)
+        if version != self._priced_at:
+            self._priced_at = version
+            self._priced.clear()
+        key = (candidate.channel.spec.id, candidate.upstream_model)
+        try:
+            return self._priced[key]
+        except KeyError:
+            price = self._priced[key] = self.price(candidate, at_s)
+            return price
 
     def candidates(self, model: str) -> tuple[Candidate, ...]:
         """Return every way to serve exactly this public model name, channels that are switched off included."""
