@@ -23,6 +23,7 @@ from analytics.record_table import (
     partition_day,
 )
 from tenants.context import platform_scope
+from tenants.ledger_tables import forget
 from tenants.services import SYSTEM, audit_record
 
 log = logging.getLogger("routex.analytics")
@@ -191,6 +192,7 @@ def partitions_keep(
     present = set(partition_days())
     created = [day for day in sorted(wanted - present) if _run_as_writer(create_partition(day))]
     dropped = [day for day in sorted(present) if day < oldest and _run_as_writer(drop_partition(day))]
+    _run_as_writer(forget(retention_days))
     _run_as_writer(f"DELETE FROM {DEFAULT_PARTITION} WHERE started_at < '{oldest} 00:00:00+00'")  # noqa: S608 a date
     return created, dropped
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from decimal import Decimal, InvalidOperation
 from typing import Any, ClassVar
 
@@ -24,8 +25,10 @@ from channels_app.services import (
 )
 from tenants.admin_fields import JsonLinesField, LinesField, ServedModelsField
 from tenants.admin_sites import ReadOnly, TenantAdmin, TenantForm, TenantInline, member_of, tenant_site
+from tenants.engine.quota import amount_text
 from tenants.limit_checks import check_limit
-from tenants.models import GatewayKey, Limit, LimitScope, Quota, Scope
+from tenants.models import GatewayKey, Limit, LimitScope, Quota, QuotaScope, Scope
+from tenants.selectors import QuotaStanding, quota_standings
 
 NANO_USD = 1_000_000_000
 
@@ -250,7 +253,7 @@ class ScopedForm(TenantForm):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        if self.instance.scope == LimitScope.MODEL:
+        if self.instance.scope in {LimitScope.MODEL, QuotaScope.TAG}:
             self.fields["scope_slug"].initial = self.instance.scope_id
         elif self.instance.scope_id:
             row = _scoped_rows(self.instance.scope).filter(pk=self.instance.scope_id).first()
@@ -267,6 +270,11 @@ class ScopedForm(TenantForm):
             self.instance.scope_id = slug
             if not slug:
                 self.add_error("scope_slug", "Which models? Write a name, or a pattern such as gpt-*.")
+        elif scope == QuotaScope.TAG:
+            name, sign, value = (part.strip() for part in slug.partition("="))
+            self.instance.scope_id = f"{name}={value}"
+            if not (name and sign):
+                self.add_error("scope_slug", "Write the tag that keys must have as name=value, such as team=core.")
         elif scope and scope != Scope.TENANT:
             row = _scoped_rows(scope).filter(slug=slug).first()
             if row is None:
@@ -302,6 +310,8 @@ class ScopedAdmin(TenantAdmin):
             return "the whole tenant"
         if obj.scope == LimitScope.MODEL:
             return f"model {obj.scope_id}"
+        if obj.scope == QuotaScope.TAG:
+            return f"keys tagged {obj.scope_id}"
         return f"{obj.scope} {obj.key_slug or obj.channel_slug or '(deleted)'}"
 
 
@@ -378,6 +388,8 @@ class QuotaForm(ScopedForm):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self.fields["scope_slug"].label = "Key, channel or tag"
+        self.fields["scope_slug"].help_text = "Slug of the key or channel, or a tag of keys as name=value."
         if self.instance.kind == Quota.Kind.USD and self.instance.amount is not None:
             self.initial["amount"] = dollars(self.instance.amount)
 
@@ -406,11 +418,9 @@ class QuotaAdmin(ScopedAdmin):
     """How much per calendar window."""
 
     noun = "quota"
-    list_before_template = "admin/not_enforced.html"
-    change_form_before_template = "admin/not_enforced.html"
     form = QuotaForm
     fields = ("scope", "scope_slug", "kind", "amount", "window")
-    list_display = ("quota_text", "counted_for")
+    list_display = ("quota_text", "counted_for", "used_text", "resets_at")
 
     @admin.display(description="Quota", ordering="amount")
     def quota_text(self, obj: Quota) -> str:
@@ -418,3 +428,19 @@ class QuotaAdmin(ScopedAdmin):
         if obj.kind == Quota.Kind.USD:
             return f"${dollars(obj.amount)} per {obj.window}"
         return str(obj)
+
+    @admin.display(description="Used")
+    def used_text(self, obj: Quota) -> str:
+        """Return what is used of the present window."""
+        used = _standing(obj).used
+        share = f" ({used * 100 // obj.amount} %)" if obj.amount else ""
+        return amount_text(obj.kind, used) + share
+
+    @admin.display(description="Resets")
+    def resets_at(self, obj: Quota) -> dt.datetime | None:
+        """Return when the next window begins."""
+        return _standing(obj).resets_at
+
+
+def _standing(quota: Quota) -> QuotaStanding:
+    return quota_standings(quotas=[quota], zone=quota.tenant.timezone)[quota.pk]

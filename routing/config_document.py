@@ -80,6 +80,8 @@ class QuotaEntry(Struct, kw_only=True):
     tokens: Count | UnsetType = UNSET
     requests: Count | UnsetType = UNSET
     window: Literal["hour", "day", "week", "month", "year", "ever"] = "month"
+    #: On a tenant: counted for the keys that have this tag, `name=value`.
+    tag: Annotated[str, Meta(max_length=200)] | UnsetType = UNSET
 
     @property
     def kind(self) -> str:
@@ -415,7 +417,12 @@ def _check_limits(owner: TenantEntry | KeyEntry | ChannelEntry, at: str, note: N
         if sum(value is not UNSET for value in (quota.usd, quota.tokens, quota.requests)) != 1:
             note(where, "A quota has exactly one of usd, tokens and requests.")
             continue
-        once(("quota", quota.kind, quota.window), where)
+        tag = "" if quota.tag is UNSET else quota.tag
+        if tag and not isinstance(owner, TenantEntry):
+            note(f"{where}/tag", "Only a tenant's quota counts for a tag of its keys; write it under the tenant.")
+        if quota.tag is not UNSET and (not tag.partition("=")[0].strip() or "=" not in tag):
+            note(f"{where}/tag", f"{tag!r} is no tag; write name=value, such as team=core.")
+        once(("quota", quota.kind, quota.window, tag), where)
         with _noted(where, note):
             _ = quota.amount
 

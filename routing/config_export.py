@@ -13,7 +13,7 @@ from routing.models import RoutingPolicy, RoutingRule
 from routing.selectors import aliases_by_name, fallbacks_by_model, policy_get, rules_all
 from tenants.context import tenant_scope
 from tenants.engine.money import usd_text
-from tenants.models import GatewayKey, KeyState, Limit, LimitScope, Membership, Quota, Scope, Tenant
+from tenants.models import GatewayKey, KeyState, Limit, LimitScope, Membership, Quota, QuotaScope, Scope, Tenant
 
 
 def tenants_document(tenants: Sequence[Tenant], *, is_operator: bool) -> dict[str, Any]:
@@ -91,9 +91,13 @@ def _limits() -> Owned:
 
 def _quotas() -> Owned:
     found: Owned = {}
-    for row in Quota.objects.order_by("kind", "window"):
+    for row in Quota.objects.order_by("kind", "window", "scope", "scope_id"):
         amount = usd_text(row.amount) if row.kind == Quota.Kind.USD else row.amount
-        found.setdefault((row.scope, row.scope_id), []).append({row.kind: amount, "window": row.window})
+        entry = {row.kind: amount, "window": row.window}
+        owner = (row.scope, row.scope_id)
+        if row.scope == QuotaScope.TAG:
+            owner, entry = (QuotaScope.TENANT, ""), entry | {"tag": row.scope_id}
+        found.setdefault(owner, []).append(entry)
     return found
 
 

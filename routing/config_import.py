@@ -34,7 +34,7 @@ from routing.rule_checks import normalise_rule
 from routing.selectors import aliases_by_name, fallbacks_by_model, policy_get
 from routing.services import alias_set, fallback_set, policy_set, rule_create, rule_update
 from tenants.engine import keys
-from tenants.models import GatewayKey, KeyState, Limit, LimitScope, Membership, Quota, Scope, Tenant, User
+from tenants.models import GatewayKey, KeyState, Limit, LimitScope, Membership, Quota, QuotaScope, Scope, Tenant, User
 from tenants.services import (
     audit_record,
     key_issue,
@@ -240,7 +240,11 @@ class TenantImport:
             else:
                 self._limit(limit, LimitScope(scope), scope_id, f"{name}limit/{limit.kind}")
         for quota in owner.quotas:
-            self._quota(quota, scope, scope_id, f"{name}quota/{quota.kind}-{quota.window}")
+            what = f"{name}quota/{quota.kind}-{quota.window}"
+            if quota.tag is UNSET:
+                self._quota(quota, scope, scope_id, what)
+            else:
+                self._quota(quota, QuotaScope.TAG, quota.tag, f"{what}-{quota.tag}")
 
     def _limit(self, entry: LimitEntry, scope: LimitScope, scope_id: str, name: str) -> None:
         rows = Limit.objects.filter(scope=scope, scope_id=scope_id, kind=entry.kind)
@@ -258,7 +262,7 @@ class TenantImport:
             )  # fmt: skip
         self._note("limit", name, is_new=row is None, fields=changed)
 
-    def _quota(self, entry: QuotaEntry, scope: Scope, scope_id: str, name: str) -> None:
+    def _quota(self, entry: QuotaEntry, scope: Scope | QuotaScope, scope_id: str, name: str) -> None:
         row = Quota.objects.filter(scope=scope, scope_id=scope_id, kind=entry.kind, window=entry.window).first()
         amount = entry.amount
         is_changed = row is None or row.amount != amount

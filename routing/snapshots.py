@@ -30,7 +30,7 @@ from routing.models import ModelAlias, ModelFallback, RoutingPolicy, RoutingRule
 from routing.selectors import rules_all
 from tenants.context import platform_scope, tenant_scope
 from tenants.engine.limits import LimitSpec
-from tenants.models import ConfigState, Limit, LimitScope, Tenant
+from tenants.models import ConfigState, Limit, LimitScope, Quota, Scope, Tenant
 
 logger = logging.getLogger("routex.snapshots")
 
@@ -111,6 +111,8 @@ def compile_tenant(*, tenant: Tenant, version: int) -> TenantDocument:
         aliases={alias.name: alias.target for alias in ModelAlias.objects.all()},
         limits=_limits(),
         fallbacks={row.model: tuple(row.fallbacks) for row in ModelFallback.objects.all()},
+        timezone=tenant.timezone,
+        quotas=tuple(quota.spec for quota in Quota.objects.exclude(scope=Scope.KEY)),
         policy=PolicySpec(
             strategy=policy.strategy,
             attempts=policy.attempts,
@@ -123,7 +125,6 @@ def compile_tenant(*, tenant: Tenant, version: int) -> TenantDocument:
             breaker_open_s=policy.breaker_open_s,
             has_cooldown=policy.has_cooldown,
         ),
-        timezone=tenant.timezone,
         tags=dict(tenant.tags),
         # Those that are switched off come along: a dry run and the console show them.
         rules=tuple(_rule(rule) for rule in rules_all()),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Generic, TypeVar
 
 from django.core.exceptions import ValidationError
@@ -13,7 +14,7 @@ from rest_framework.response import Response
 from tenants import services
 from tenants.engine.ids import is_id
 from tenants.filters import KeyFilter, LimitFilter, QuotaFilter, TenantFilter
-from tenants.models import GatewayKey, KeyState, Limit, LimitScope, Quota, Scope, Tenant
+from tenants.models import GatewayKey, KeyState, Limit, LimitScope, Quota, QuotaScope, Scope, Tenant
 from tenants.problems import Problem
 from tenants.rest.resources import Creating, Deleting, Listing, Patching, Reading
 from tenants.serializers import KeySerializer, LimitSerializer, NewKeySerializer, QuotaSerializer, TenantSerializer
@@ -125,6 +126,8 @@ class _Countings(Listing, Reading, Creating, Patching, Deleting, Generic[Counted
         target = self.scope_target(scope, reference) if reference else None
         if target is None:
             text = f"There is no {scope} {reference!r}. Give the id or slug of one."
+            if scope == QuotaScope.TAG:
+                text = "Write the tag that keys must have as name=value, such as team=core."
             raise ValidationError({"scope_id": ValidationError(text, code="not-found")})
         return target
 
@@ -159,6 +162,18 @@ class Quotas(_Countings[Quota]):
     noun = "quota"
     id_prefix = "quo"
     identity = ("scope", "scope_id", "kind", "window")
+
+    def scope_target(self, scope: str, reference: str) -> str | None:
+        """Return the id of what a scope and an id or slug mean, or None; a tag means itself."""
+        if scope == QuotaScope.TAG:
+            name, sign, value = (part.strip() for part in reference.partition("="))
+            return f"{name}={value}" if name and sign else None
+        return super().scope_target(scope, reference)
+
+    def etag(self, representation: Mapping[str, Any]) -> str:
+        """Return the name of this version of a quota: what is used of it is no change of its own."""
+        moving = {"used", "left", "resets_at"}
+        return super().etag({name: value for name, value in representation.items() if name not in moving})
 
     def store(self, values: dict[str, Any]) -> Quota:
         """Set the quota."""

@@ -14,8 +14,8 @@ from tenants.context import in_platform, in_tenant
 from tenants.engine import keys
 from tenants.engine.money import usd_text
 from tenants.engine.principal import Principal
-from tenants.models import GatewayKey, KeyState, LimitScope, Quota, Tenant
-from tenants.selectors import key_find, limits_of, principal_of_key, quotas_of
+from tenants.models import GatewayKey, KeyState, LimitScope, Quota, QuotaScope, Tenant
+from tenants.selectors import QuotaStanding, key_find, limits_of, principal_of_key, quota_standings, quotas_of
 
 router = Router(tags=["key"])
 
@@ -115,8 +115,13 @@ class QuotaOut(Schema):
 
     scope: str
     kind: str
+    #: `name=value` of the key's tag that it counts for.
+    tag: str | None
     amount: str | int
     window: str
+    used: str | int
+    left: str | int
+    resets_at: dt.datetime | None
 
 
 class KeyOut(Schema):
@@ -142,6 +147,8 @@ async def key(request: ClientRequest) -> dict[str, Any]:
 
 def _describe(tenant_id: str, key_id: str) -> dict[str, Any]:
     row = GatewayKey.objects.select_related("tenant").get(pk=key_id, tenant_id=tenant_id)
+    quotas = quotas_of(tenant_id=tenant_id, key=row)
+    standings = quota_standings(quotas=quotas, zone=row.tenant.timezone)
     return {
         "slug": row.slug,
         "prefix": row.prefix,
@@ -162,12 +169,21 @@ def _describe(tenant_id: str, key_id: str) -> dict[str, Any]:
             }
             for limit in limits_of(tenant_id=tenant_id, key_id=key_id)
         ],
-        "quotas": [
-            {"scope": quota.scope, "kind": quota.kind, "amount": _amount(quota), "window": quota.window}
-            for quota in quotas_of(tenant_id=tenant_id, key_id=key_id)
-        ],
+        "quotas": [_quota(quota, standings[quota.pk]) for quota in quotas],
     }
 
 
-def _amount(quota: Quota) -> str | int:
-    return usd_text(quota.amount) if quota.kind == Quota.Kind.USD else quota.amount
+def _quota(quota: Quota, standing: QuotaStanding) -> dict[str, Any]:
+    def written(amount: int) -> str | int:
+        return usd_text(amount) if quota.kind == Quota.Kind.USD else amount
+
+    return {
+        "scope": quota.scope,
+        "tag": quota.scope_id if quota.scope == QuotaScope.TAG else None,
+        "kind": quota.kind,
+        "amount": written(quota.amount),
+        "window": quota.window,
+        "used": written(standing.used),
+        "left": written(standing.left),
+        "resets_at": standing.resets_at,
+    }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import django_filters
 from django.db.models import Q, QuerySet
 
-from tenants.models import GatewayKey, KeyState, Limit, LimitScope, Quota, Scope, Tenant
+from tenants.models import GatewayKey, KeyState, Limit, LimitScope, Quota, QuotaScope, Tenant
 
 
 class KeyFilter(django_filters.FilterSet):
@@ -39,7 +39,7 @@ class LimitFilter(django_filters.FilterSet):
 class QuotaFilter(django_filters.FilterSet):
     """`?scope=&scope_id=&kind=&window=`"""
 
-    scope = django_filters.ChoiceFilter(choices=Scope.choices)
+    scope = django_filters.ChoiceFilter(choices=QuotaScope.choices)
     scope_id = django_filters.CharFilter()
     kind = django_filters.ChoiceFilter(choices=Quota.Kind.choices)
     window = django_filters.ChoiceFilter(choices=Quota.Window.choices)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Any, ClassVar
 
+import msgspec
 from django.contrib.auth.models import AbstractUser
 from django.core.exceptions import ValidationError
 from django.core.validators import RegexValidator
@@ -14,6 +15,7 @@ from django_tenants.models import DomainMixin, TenantMixin
 
 from tenants.context import schema_name
 from tenants.engine.ids import PREFIXES, new_id
+from tenants.engine.limits import QuotaSpec
 
 #: Path parts that mean something else; nobody's slug. The one list of reserved slugs.
 RESERVED_SLUGS = frozenset(
@@ -252,6 +254,15 @@ class LimitScope(models.TextChoices):
     MODEL = "model"
 
 
+class QuotaScope(models.TextChoices):
+    """What a quota is counted for."""
+
+    TENANT = "tenant"
+    KEY = "key"
+    CHANNEL = "channel"
+    TAG = "tag"
+
+
 class Limit(models.Model):
     """How fast: requests or tokens in a window, or requests at once."""
 
@@ -310,8 +321,12 @@ class Quota(models.Model):
 
     id = IdField("quo")
     tenant = models.ForeignKey(Tenant, on_delete=models.CASCADE, related_name="quotas")
-    scope = models.CharField(max_length=20, choices=Scope, default=Scope.TENANT)
-    scope_id = models.CharField(max_length=31, blank=True, help_text="Id of the key or channel; empty for the tenant.")
+    scope = models.CharField(max_length=20, choices=QuotaScope, default=QuotaScope.TENANT)
+    scope_id = models.CharField(
+        max_length=200,
+        blank=True,
+        help_text="Id of the key or channel, `name=value` of a key's tag; empty for the tenant.",
+    )
     kind = models.CharField(max_length=20, choices=Kind)
     amount = models.PositiveBigIntegerField(help_text="Tokens, requests, or nano-USD (1 USD = 1,000,000,000).")
     window = models.CharField(max_length=20, choices=Window, default=Window.MONTH)
@@ -324,6 +339,34 @@ class Quota(models.Model):
 
     def __str__(self) -> str:
         return f"{self.amount} {self.kind} per {self.window}"
+
+    @property
+    def spec(self) -> QuotaSpec:
+        """Return it as the data plane knows it."""
+        return msgspec.convert({name: getattr(self, name) for name in QuotaSpec.__struct_fields__}, QuotaSpec)
+
+
+class QuotaLease(models.Model):
+    """A slice of a quota that a gateway process drew (`ledger_tables.py`); written by the gateways alone.
+
+    Ids are plain texts, not foreign keys: what was spent outlives the quota that it was spent from.
+    """
+
+    id = models.TextField(primary_key=True)
+    quota_id = models.TextField()
+    tenant_id = models.TextField()
+    window_start = models.DateTimeField()
+    settled = models.BigIntegerField()
+    abandoned = models.BigIntegerField()
+    written_off = models.BigIntegerField()
+    used = models.BigIntegerField()
+
+    class Meta:
+        managed = False
+        db_table = "quota_lease"
+
+    def __str__(self) -> str:
+        return self.id
 
 
 class AuditEvent(models.Model):

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from django.db.models import Q, QuerySet
+import datetime as dt
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from django.db.models import BigIntegerField, ExpressionWrapper, F, Q, QuerySet, Sum
+from django.db.models.functions import Greatest
 from django.utils import timezone
 
 from tenants.context import platform_scope
 from tenants.engine import keys
 from tenants.engine.principal import Principal
+from tenants.engine.quota import window_at
 from tenants.models import (
     ConfigState,
     GatewayKey,
@@ -17,6 +23,8 @@ from tenants.models import (
     ManagementToken,
     Membership,
     Quota,
+    QuotaLease,
+    QuotaScope,
     Scope,
     SetupToken,
     Tenant,
@@ -108,9 +116,40 @@ def limits_of(*, tenant_id: str, key_id: str) -> list[Limit]:
     return list(Limit.objects.filter(_counting_for(key_id) | Q(scope=LimitScope.MODEL), tenant_id=tenant_id))
 
 
-def quotas_of(*, tenant_id: str, key_id: str) -> list[Quota]:
-    """Return the quotas that count for a key: its own and its tenant's."""
-    return list(Quota.objects.filter(_counting_for(key_id), tenant_id=tenant_id))
+def quotas_of(*, tenant_id: str, key: GatewayKey) -> list[Quota]:
+    """Return the quotas that count for a key: its own, its tags' and its tenant's."""
+    tags = [f"{name}={value}" for name, value in key.tags.items()]
+    tagged = Q(scope=QuotaScope.TAG, scope_id__in=tags)
+    return list(Quota.objects.filter(_counting_for(key.pk) | tagged, tenant_id=tenant_id))
+
+
+@dataclass(frozen=True, slots=True)
+class QuotaStanding:
+    """What is used of a quota in its present window, what is left, and when the next one begins."""
+
+    used: int
+    left: int
+    resets_at: dt.datetime | None
+
+
+def quota_standings(*, quotas: Sequence[Quota], zone: str, now: dt.datetime | None = None) -> dict[str, QuotaStanding]:
+    """Return how quotas of one tenant stand, by their ids. What requests under way have reserved is not used."""
+    moment_s = (now or timezone.now()).timestamp()
+    spans = {quota.pk: window_at(quota.window, zone, moment_s) for quota in quotas}
+    starts = {pk: dt.datetime.fromtimestamp(span.start_s, dt.UTC) for pk, span in spans.items()}
+    known = ExpressionWrapper(F("settled") + F("abandoned") + F("written_off"), BigIntegerField())
+    spent = Greatest(known, F("used"))
+    rows = QuotaLease.objects.filter(quota_id__in=list(starts), window_start__in=set(starts.values()))
+    sums = {
+        (quota_id, start): int(total)
+        for quota_id, start, total in rows.values_list("quota_id", "window_start").annotate(total=Sum(spent))
+    }
+    found = {}
+    for quota in quotas:
+        used, end_s = sums.get((quota.pk, starts[quota.pk]), 0), spans[quota.pk].end_s
+        resets_at = None if end_s is None else dt.datetime.fromtimestamp(end_s, dt.UTC)
+        found[quota.pk] = QuotaStanding(used, max(0, quota.amount - used), resets_at)
+    return found
 
 
 def _counting_for(key_id: str) -> Q:

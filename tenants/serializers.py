@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import ipaddress
 import zoneinfo
 from collections.abc import Mapping
@@ -11,8 +12,9 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from tenants.engine.money import MAX_NANO, nano_usd, usd_text
-from tenants.models import KeyState, Limit, LimitScope, Quota, Scope, Tenant, everything
+from tenants.models import KeyState, Limit, LimitScope, Quota, QuotaScope, Scope, Tenant, everything
 from tenants.rest.serializers import Strict
+from tenants.selectors import QuotaStanding, quota_standings
 
 MAX_WINDOW_S = 86_400
 
@@ -108,12 +110,58 @@ class AmountField(serializers.Field):
         return value
 
 
-class QuotaSerializer(_Scoped):
-    """How much per calendar window of the tenant's time zone."""
+class _QuotaList(serializers.ListSerializer):
+    """A page of quotas, whose standings are read all at once."""
 
+    def to_representation(self, data: Any) -> Any:
+        """Return the quotas as the API tells them."""
+        rows = list(data)
+        zone = self.context["view"].caller.tenant.timezone
+        self.child.standings = quota_standings(quotas=rows, zone=zone)  # type: ignore[union-attr]
+        return super().to_representation(rows)
+
+
+class QuotaSerializer(_Scoped):
+    """How much per calendar window of the tenant's time zone, and how much of the present one is used."""
+
+    scope = serializers.ChoiceField(QuotaScope.choices, default=QuotaScope.TENANT)
+    scope_id = serializers.CharField(
+        max_length=200, default="", allow_blank=True,
+        help_text="Id or slug of the key or channel, `name=value` of keys' tags; empty for the tenant.",
+    )  # fmt: skip
     kind = serializers.ChoiceField(Quota.Kind.choices)
     amount = AmountField()
     window = serializers.ChoiceField(Quota.Window.choices, default=Quota.Window.MONTH)
+    used = serializers.SerializerMethodField()
+    left = serializers.SerializerMethodField()
+    resets_at = serializers.SerializerMethodField()
+
+    class Meta:
+        list_serializer_class = _QuotaList
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.standings: dict[str, QuotaStanding] = {}
+
+    @extend_schema_field(AmountField)
+    def get_used(self, row: Quota) -> str | int:
+        """Return what finished requests took in the present window."""
+        return quota_amount(row, self._standing(row).used)
+
+    @extend_schema_field(AmountField)
+    def get_left(self, row: Quota) -> str | int:
+        """Return what is left of it."""
+        return quota_amount(row, self._standing(row).left)
+
+    def get_resets_at(self, row: Quota) -> dt.datetime | None:
+        """Return when the next window begins; null for a quota that never resets."""
+        return self._standing(row).resets_at
+
+    def _standing(self, row: Quota) -> QuotaStanding:
+        if row.pk not in self.standings:
+            zone = self.context["view"].caller.tenant.timezone
+            self.standings = quota_standings(quotas=[row], zone=zone)
+        return self.standings[row.pk]
 
     @classmethod
     def normalise(cls, data: Mapping[str, Any]) -> dict[str, Any]:
@@ -135,7 +183,12 @@ class QuotaSerializer(_Scoped):
     def to_representation(self, instance: Quota) -> dict[str, Any]:
         """Return the quota with its amount as people write it."""
         data: dict[str, Any] = super().to_representation(instance)
-        return data | {"amount": usd_text(instance.amount) if instance.kind == Quota.Kind.USD else instance.amount}
+        return data | {"amount": quota_amount(instance, instance.amount)}
+
+
+def quota_amount(quota: Quota, amount: int) -> str | int:
+    """Return an amount of a quota as people write it: money as a decimal text."""
+    return usd_text(amount) if quota.kind == Quota.Kind.USD else amount
 
 
 def _stored_amount(kind: str, amount: str | int) -> int:

@@ -124,6 +124,8 @@ class FakeUpstream:
         async def counted(message: Message) -> None:
             await send(message)
             part = message.get("body", b"")
+            if not line["is_stream"] and b'"usage"' in part:
+                line["usage"] = json.loads(part)["usage"]
             line["sent_bytes"] += len(part)
             digest.update(part)
             line["sent_sha256"] = digest.hexdigest() if line["fault"] != "endless" else ""

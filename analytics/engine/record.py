@@ -7,8 +7,9 @@ from typing import Any, Literal
 import msgspec
 
 #: answered: whole answer delivered · failed: no upstream could answer · refused: Routex said no before asking one ·
-#: cut: the upstream broke after the commit point · gone: the client left first
-Outcome = Literal["answered", "failed", "refused", "cut", "gone"]
+#: cut: the upstream broke after the commit point · gone: the client left first · abandoned: the process died with it,
+#: so it is charged what was reserved for it
+Outcome = Literal["answered", "failed", "refused", "cut", "gone", "abandoned"]
 
 
 class Usage(msgspec.Struct, frozen=True, kw_only=True):
@@ -47,6 +48,17 @@ class AttemptRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     reason: str = "ok"
     detail: str = ""
     duration_ms: float = 0.0
+
+
+class Charge(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a request took from one quota: nano-USD, tokens or requests; written with its record, and only once."""
+
+    quota_id: str
+    #: When the quota's window began, in seconds since the epoch.
+    window_s: int
+    lease_id: str
+    amount: int
+    kind: Literal["settled", "abandoned"] = "settled"
 
 
 class RequestRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -92,3 +104,4 @@ class RequestRecord(msgspec.Struct, frozen=True, kw_only=True):
     response_bytes: int = 0
     client_address: str = ""
     user_agent: str = ""
+    charges: tuple[Charge, ...] = ()

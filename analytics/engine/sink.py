@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Final, ParamSpec, TypeVar
 
 import msgspec
+import psycopg
 
 from analytics.engine.live_feed import LivePublisher
 from analytics.engine.record import RequestRecord
@@ -76,16 +77,22 @@ class RecordSink:
         publisher: LivePublisher | None = None,
         capacity: int = CAPACITY,
         spill_limit_bytes: int = 256 * 1024 * 1024,
+        on_stored: Callable[[Sequence[RequestRecord]], None] = lambda records: None,
         now_us: Callable[[], int] = lambda: time.time_ns() // 1000,
     ) -> None:
+        self._conninfo = conninfo
         self._writer = RecordWriter(conninfo)
         self._publisher = publisher
         self._spill = Spill(spill_folder, limit_bytes=spill_limit_bytes)
         #: One thread for all that is done with files, one thing after the other.
         self._files = ThreadPoolExecutor(1, "record-spill")
         self._capacity = capacity
+        #: Told of records that are in PostgreSQL, their charges included.
+        self.on_stored = on_stored
         self._now_us = now_us
         self._buffer: deque[RequestRecord] = deque()
+        #: Dropped records whose charges are still to be written: money is not dropped.
+        self._owed: deque[RequestRecord] = deque()
         self._arrived = asyncio.Event()
         self._closing = asyncio.Event()
         #: The COPY under way, and when its oldest record finished.
@@ -94,33 +101,60 @@ class RecordSink:
         self._task: asyncio.Task[None] | None = None
         self._drain: asyncio.Task[None] | None = None
         self._spilling_since_us = 0
+        self._is_taking_over = False
         self._dropped = self._spilled = 0
         self._dropped_logged = 0
         self._dropped_logged_at = 0.0
 
     async def start(self) -> None:
         """Start the writer, and take over what processes that died have left in the spill folder."""
+        await self._take_over()
+        if self._publisher is not None:
+            self._publisher.start()
+        self._task = asyncio.create_task(self._run(), name="record sink")
+
+    def take_over(self) -> None:
+        """Look again for what processes that died have left in the spill folder."""
+        self._is_taking_over = True
+        self._arrived.set()
+
+    async def _take_over(self) -> None:
+        self._is_taking_over = False
         try:
             left = await self._in_file_thread(self._spill.adopt)
         except OSError as error:
             left = 0
             log.error("The spill folder is of no use, so records are lost while PostgreSQL is away: %s", error)
-        if left:
+        if left and self._drain is None:
             log.info("Request records of an earlier process (%d bytes) are written now.", left)
             self._start_drain(self._now_us())
-        if self._publisher is not None:
-            self._publisher.start()
-        self._task = asyncio.create_task(self._run(), name="record sink")
 
     def put(self, record: RequestRecord) -> bool:
         """Hand a record over; return False when it was dropped because the hand-off is full or closed. Never waits."""
         if len(self._buffer) >= self._capacity or self._closing.is_set():
-            self._dropped += 1
+            self._drop([record], 1)
             return False
         self._buffer.append(record)
         if len(self._buffer) == 1:
             self._arrived.set()
         return True
+
+    async def store(self, records: Sequence[RequestRecord]) -> None:
+        """Write records that may be stored already, now or not at all, beside those that are handed over.
+
+        Raises:
+            psycopg.Error, OSError: PostgreSQL is away or refuses.
+        """
+        writer = RecordWriter(self._conninfo)
+        try:
+            await writer.write_once(records)
+        finally:
+            await writer.disconnect()
+
+    @property
+    def is_taking_over(self) -> bool:
+        """Whether anything from the spill folder is still to be written, or to be looked for."""
+        return self._is_taking_over or self._drain is not None
 
     @property
     def state(self) -> SinkState:
@@ -169,9 +203,13 @@ class RecordSink:
             self._arrived.clear()
             await _sleep_until(self._closing, BATCH_S)
             await self._write_waiting()
+            await self._charge_owed()
+            if self._is_taking_over:
+                await self._take_over()
             self._log_drops()
         while self._buffer:
             await self._write_waiting()
+        await self._charge_owed()
 
     async def _write_waiting(self) -> None:
         """Write what waits now; what comes meanwhile waits for company again."""
@@ -203,9 +241,29 @@ class RecordSink:
         if error is not None:
             log.warning("PostgreSQL takes no request records; they go to the spill file: %s", why(error))
             return False
+        self.on_stored(batch)
         if self._publisher is not None:
             self._publisher.publish(batch, copying.result())
         return True
+
+    async def _charge_owed(self) -> None:
+        """Write the charges of dropped records; while PostgreSQL is away they stay owed."""
+        owed = list(islice(self._owed, BATCH_ROWS))
+        if not owed or self._drain is not None:
+            return
+        try:
+            await self._writer.charge(owed)
+        except (psycopg.Error, OSError) as error:
+            log.warning("The charges of %d dropped request records wait: %s", len(self._owed), why(error))
+            return
+        self.on_stored(owed)
+        for _ in owed:
+            self._owed.popleft()
+
+    def _drop(self, records: Sequence[RequestRecord], count: int) -> None:
+        """Count so many of the records as dropped; which ones does not matter to their charges, written once anyway."""
+        self._dropped += count
+        self._owed += [record for record in records if record.charges]
 
     async def _keep(self, batch: Sequence[RequestRecord]) -> None:
         """Append to the spill; what it does not take is dropped and counted."""
@@ -215,7 +273,8 @@ class RecordSink:
             log.error("The spill file cannot be written: %s", error)
             kept = 0
         self._spilled += kept
-        self._dropped += len(batch) - kept
+        if kept < len(batch):
+            self._drop(batch, len(batch) - kept)
 
     def _start_drain(self, since_us: int) -> None:
         self._spilling_since_us = since_us
@@ -255,6 +314,7 @@ class RecordSink:
         if records:
             await self._writer.write_once(records)
             await self._in_file_thread(self._spill.done)
+            self.on_stored(records)
             tenant_ids.update(record.tenant_id for record in records)
         elif self._spill.is_empty:
             # A batch that is set aside from here on starts its own drain.

@@ -10,6 +10,7 @@ from typing import Final
 import psycopg
 
 from analytics.engine.copy_text import COLUMNS, UNWRITABLE, cleaned, copy_line
+from analytics.engine.ledger import settle
 from analytics.engine.record import RequestRecord
 
 log = logging.getLogger("routex.records")
@@ -85,7 +86,19 @@ class RecordWriter:
         except (psycopg.DataError, psycopg.IntegrityError, *UNWRITABLE):
             self.rejected += 1
             log.error("Request record %s cannot be stored: %s", record.id, why(refusal))
-            return 0
+        if record.charges:
+            await self.charge([record])
+        return 0
+
+    async def charge(self, records: Sequence[RequestRecord]) -> None:
+        """Write nothing of the records but what they took from quotas.
+
+        Raises:
+            psycopg.Error, OSError: PostgreSQL is away or refuses; whether it is charged is unknown.
+        """
+        connection = await self._connected()
+        async with connection.transaction(), connection.cursor() as cursor:
+            await settle(cursor, records)
 
     async def disconnect(self) -> None:
         """Close the connection; the next write opens a new one."""
@@ -98,6 +111,7 @@ class RecordWriter:
         async with connection.transaction(), connection.cursor() as cursor:
             recorded_us = await _now_us(cursor)
             rows = await _copy(cursor, _COPY, records)
+            await settle(cursor, records)
         self._count(records, rows)
         return recorded_us
 
@@ -109,6 +123,7 @@ class RecordWriter:
             rows = await _copy(cursor, _COPY_STAGED, records)
             await cursor.execute(_INSERT_STAGED)
             stored = cursor.rowcount
+            await settle(cursor, records)
         self._count(records, rows)
         self.written += stored - rows
         return recorded_us

@@ -197,6 +197,8 @@ class Attempt:
         passage = self._passages.get(id(candidate))
         if passage is not None:
             return passage
+        if candidate.channel.spec.id in self.snapshot.channel_quotas and not await self._is_affordable(candidate):
+            return None
         if candidate.channel.lacks_credential:
             self.without_credential.append(candidate.channel.spec.slug)
             self._left_out(candidate, "no_credential", "the channel has no credential")
@@ -261,6 +263,24 @@ class Attempt:
                 return await send(passage, credential, self.snapshot, self.gateway)
         except TimeoutError as error:
             raise OutOfTime("no answer within the time that the client gives it") from error
+
+    async def _is_affordable(self, candidate: Candidate) -> bool:
+        """Reserve from the quotas of the channel itself; a channel that has used its own up is passed over."""
+        assert self.gateway.budget is not None
+        try:
+            await self.gateway.budget.reserve_channel(self.call, candidate)
+        except GatewayError as refusal:
+            self.refusals.append(refusal)
+            self.call.attempts.append(
+                AttemptRecord(
+                    channel=candidate.channel.spec.slug,
+                    model=candidate.upstream_model,
+                    reason=refusal.code,
+                    detail=refusal.message[:300],
+                )
+            )
+            return False
+        return True
 
     def _passed_over(self, candidate: Candidate, state: ChannelState, reason: str, detail: str) -> None:
         wait_s = max(0.0, state.ready_at_s(candidate.channel.credentials) - self.gateway.clock())

@@ -5,10 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from analytics.engine.copy_text import LONG_TEXT_LIMITS
 from analytics.engine.pricing import Price
-from analytics.engine.record import AttemptRecord, Outcome, RequestRecord, Usage
+from analytics.engine.record import AttemptRecord, Charge, Outcome, RequestRecord, Usage
 from routing.engine.account import Grant
 from routing.engine.decision import Decision
 from routing.engine.errors import GatewayError
@@ -67,6 +68,12 @@ class Call:
     #: The format that the answer came in, and what translation could not carry whole.
     upstream_format: str = ""
     warnings: tuple[str, ...] = ()
+    #: What was lowered in the request itself before anybody tried it, in the words of warnings.
+    clamps: tuple[str, ...] = ()
+    #: What is reserved for it from quotas, until it is settled into `charges`.
+    reservations: list[Any] = field(default_factory=list)
+    charges: tuple[Charge, ...] = ()
+    quota_waited_ms: float = 0.0
     status: int = 0
     outcome: Outcome = "answered"
     error: GatewayError | None = None
@@ -117,6 +124,7 @@ class Call:
             operation=self.route.operation,
             client_format=self.format.name,
             upstream_format=self.upstream_format,
+            charges=self.charges,
             warnings=listed(self.warnings, LONG_TEXT_LIMITS["warnings"]),
             asked_model=asked.model if asked else "",
             public_model=served.public_model if served else "",

@@ -219,6 +219,15 @@ class Format(ABC):
     #: Requests are forms, which are forwarded as they arrive (`Upload`); `read_request` never sees them.
     takes_form: ClassVar[bool] = False
 
+    #: Where a request says how many tokens its answer may have at most; the first is where it is said for one that
+    #: does not. And where it says how many answers it wants.
+    output_limits: ClassVar[Sequence[tuple[str, ...]]] = ()
+    choice_counts: ClassVar[Sequence[tuple[str, ...]]] = ()
+    #: Where it says how many of those tokens come before anything that the client wanted to read.
+    output_floors: ClassVar[Sequence[tuple[str, ...]]] = ()
+    #: What operations that are no conversation answer is made of tokens, too.
+    has_output: ClassVar[bool] = True
+
     def speaks(self, headers: Mapping[bytes, bytes], path: str) -> bool:
         """Whether the headers (lower case) show a client of this format, where the path alone does not say."""
         return False

@@ -10,6 +10,7 @@ from typing import Protocol
 
 from analytics.engine.record import RequestRecord
 from channels_app.engine.provider import Upstreams
+from routing.engine.budget import Budget
 from routing.engine.catalogue import CATALOGUE
 from routing.engine.lastturns import LastTurns
 from routing.engine.limits import Limits
@@ -68,6 +69,8 @@ class Gateway:
     states: ChannelStates = field(default_factory=ChannelStates)
     memory: StateMemory = field(default_factory=StateMemory)
     last_turns: LastTurns = field(default_factory=LastTurns)
+    #: None: requests that any quota counts are refused, for nobody counts them here.
+    budget: Budget | None = None
     #: Longest the head of a stream is held back while an early error could still fail over (ADR 7).
     commit_after_s: float = 10.0
     #: Silence in a stream after which a heartbeat goes out.

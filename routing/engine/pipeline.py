@@ -44,7 +44,7 @@ async def serve(call: Call, gateway: Gateway, incoming: Incoming, reply: Reply) 
     await admit(call, gateway)
     await parse(call, incoming, gateway.max_body_bytes)
     groups = route(call, gateway)
-    await spend(call, gateway, groups)
+    groups = await spend(call, gateway, groups)
     call.queue_ms = call.elapsed_ms()
     if is_count(call.route.operation):
         await serve_count(call, gateway, groups, reply)
@@ -176,13 +176,21 @@ def route(call: Call, gateway: Gateway) -> list[list[Candidate]]:
     return choose(call, gateway)
 
 
-async def spend(call: Call, gateway: Gateway, groups: list[list[Candidate]]) -> None:
-    """Take what the request needs from the limits that count for it.
+async def spend(call: Call, gateway: Gateway, groups: list[list[Candidate]]) -> list[list[Candidate]]:
+    """Take what the request needs from its limits and reserve what it may cost; return who may serve it under them.
 
     Raises:
-        RateLimited: there is not enough now; `settle` has nothing to give back then.
+        RateLimited: a limit has too little for now.
+        QuotaUsedUp: too little is left.
+        Unavailable: nothing can be reserved here and now.
     """
+    assert call.snapshot is not None and call.principal is not None
     await admit_by_limits(call, gateway, groups)
+    if is_count(call.route.operation) or not (call.snapshot.has_quotas or call.principal.quotas):
+        return groups
+    if gateway.budget is None:
+        raise Unavailable("This process cannot count what quotas allow.", code="ledger_away", retry_after_s=5)
+    return await gateway.budget.reserve(call, groups)
 
 
 async def attempt(call: Call, gateway: Gateway, groups: list[list[Candidate]]) -> Committed:
@@ -194,6 +202,8 @@ async def attempt(call: Call, gateway: Gateway, groups: list[list[Candidate]]) -
 def settle(call: Call, gateway: Gateway) -> None:
     """Tell everybody the truth and hand the record over; runs whatever the end was, and never waits."""
     rate(call)
+    if call.reservations and gateway.budget is not None:
+        call.charges = gateway.budget.settle(call)
     settle_limits(call)
     if call.in_flight is not None:
         call.in_flight.end()

@@ -50,7 +50,7 @@ async def relay(call: Call, answer: Committed, reply: Reply, gateway: Gateway) -
         else:
             await _relay_whole(call, answer, reply)
     finally:
-        call.warnings = answer.passage.warnings
+        call.warnings = (*call.clamps, *answer.passage.warnings)
         await answer.response.close()
 
 
@@ -148,7 +148,7 @@ def _last_words(
 
 def _about(answer: Committed) -> list[Header]:
     """Return the upstream's own id, and what could not be carried whole as far as it is known by now."""
-    codes = answer.passage.warnings
+    codes = (*answer.passage.call.clamps, *answer.passage.warnings)
     warnings = [(b"x-routex-warnings", listed(codes, MAX_WARNINGS_CHARS).encode("ascii", "replace"))] if codes else []
     return [*told_id(answer.response.headers), *warnings]
 

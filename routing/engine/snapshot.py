@@ -247,9 +247,17 @@ class Snapshot:
         #: Private address ranges that this tenant's channels may reach, the platform's grants included.
         self.private_networks = private_networks
         self.prices = prices or Prices()
+        self._priced: dict[tuple[str, str], Price | None] = {}
+        self._priced_at: tuple[int, object] = (0, None)
         #: When this process built it, in seconds since the epoch; what model listings show as their date.
         self.created_s = int(time.time())
         self.channels = {channel.spec.slug: channel for channel in channels}
+        quotas = document.quotas
+        self.has_quotas = bool(quotas)
+        self.tenant_quotas = tuple(spec for spec in quotas if spec.scope == "tenant")
+        #: By `name=value` of a key's tag, and by the channel's id.
+        self.tag_quotas = _by_scope_id(spec for spec in quotas if spec.scope == "tag")
+        self.channel_quotas = _by_scope_id(spec for spec in quotas if spec.scope == "channel")
         self._exact: dict[str, tuple[Candidate, ...]] = {}
         self._globs: list[tuple[str, Candidate]] = []
         found: dict[str, list[Candidate]] = {}
@@ -308,6 +316,19 @@ class Snapshot:
         price = self.prices.book.price(price_list, model, at_s) if price_list else None
         return price if override is None else overridden(override, price)
 
+    def price_now(self, candidate: Candidate, at_s: float) -> Price | None:
+        """Return the same, remembered for the second: for asking about every candidate of every request."""
+        version = (int(at_s), self.prices.book)
+        if version != self._priced_at:
+            self._priced_at = version
+            self._priced.clear()
+        key = (candidate.channel.spec.id, candidate.upstream_model)
+        try:
+            return self._priced[key]
+        except KeyError:
+            price = self._priced[key] = self.price(candidate, at_s)
+            return price
+
     def candidates(self, model: str) -> tuple[Candidate, ...]:
         """Return every way to serve exactly this public model name, channels that are switched off included."""
         found = self._exact.get(model, ())
@@ -319,6 +340,13 @@ class Snapshot:
             if fnmatchcase(model, glob) and all(candidate.channel is not other.channel for other in found)
         )
         return (*found, *matched)
+
+
+def _by_scope_id(quotas: Iterable[QuotaSpec]) -> dict[str, tuple[QuotaSpec, ...]]:
+    found: dict[str, tuple[QuotaSpec, ...]] = {}
+    for spec in quotas:
+        found[spec.scope_id] = (*found.get(spec.scope_id, ()), spec)
+    return found
 
 
 def build_snapshot(

@@ -16,7 +16,7 @@ from psycopg.rows import TupleRow
 from analytics.engine.price_book import PriceBook, Prices
 from routing.engine.limiters import terms_of
 from routing.engine.snapshot import Snapshot, TenantDocument, decode_document, in_order
-from tenants.engine.limits import LimitSpec
+from tenants.engine.limits import LimitSpec, QuotaSpec
 from tenants.engine.principal import Principal
 
 logger = logging.getLogger("routex.source")
@@ -39,7 +39,10 @@ SELECT digest, tenant_id, id, slug, state, extract(epoch FROM expires_at)::float
             'id', id, 'scope', scope, 'scope_id', scope_id, 'kind', kind, 'algorithm', algorithm,
             'limit', "limit", 'window_s', window_s, 'options', options) ORDER BY kind, window_s)
         FROM tenants_limit
-        WHERE tenant_id = key.tenant_id AND scope = 'key' AND scope_id = key.id)
+        WHERE tenant_id = key.tenant_id AND scope = 'key' AND scope_id = key.id),
+       (SELECT coalesce(json_agg(json_build_object('id', id, 'scope', scope, 'scope_id', scope_id, 'kind', kind,
+                                                   'amount', amount, 'window', "window")), '[]')
+        FROM tenants_quota WHERE scope = 'key' AND scope_id = key.id AND tenant_id = key.tenant_id)
 FROM tenants_gatewaykey AS key WHERE written_by >= %s
 """
 # Every key written by a transaction at or after this number is read again next time: a transaction that was still
@@ -195,6 +198,7 @@ class SnapshotSource:
                 channels=tuple(row[7]),
                 tags=row[8],
                 limits=_limits(row[9]),
+                quotas=tuple(msgspec.convert(quota, QuotaSpec) for quota in row[10]),
             )
         self._key_horizon = horizon
 

@@ -230,7 +230,7 @@ def test_limits_and_quotas_name_keys_by_slug_and_money_in_dollars(cast, alice):
     assert "key ci" in alice.get(f"{ADMIN}/tenants/limit/").content.decode()
     page = alice.get(f"{ADMIN}/tenants/quota/").content.decode()
     assert "$12.5 per month" in page
-    assert "no request is refused" in page
+    assert "$0.00 (0 %)" in page
 
 
 def test_a_limit_of_models_takes_the_options_of_its_algorithm_and_no_others(cast, alice):

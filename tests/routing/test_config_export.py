@@ -31,7 +31,7 @@ from routing.services import (
 from routing.tasks import back_up_configurations
 from tenants.context import tenant_scope
 from tenants.engine.money import usd_text
-from tenants.models import ConfigState, Tenant
+from tenants.models import ConfigState, Quota, Tenant
 
 pytestmark = pytest.mark.django_db
 
@@ -191,6 +191,18 @@ def test_an_export_is_sorted_and_reads_as_yaml_and_json(cast):
     assert [channel["slug"] for channel in document["tenants"][0]["channels"]] == ["a", "b"]
     assert document["tenants"][0]["channels"][1]["quotas"] == [{"usd": "0.000000001", "window": "ever"}]
     assert json.loads(export(format="json")) == document
+
+
+def test_a_quota_for_a_tag_stands_under_its_tenant_and_comes_back(cast):
+    quotas = '{usd: "5", window: day, tag: "team=core"}, {usd: "5", window: day}'
+    source = f"apiVersion: routex/v1\ntenants: [{{slug: acme, quotas: [{quotas}]}}]\n"
+    config_import(text=source)
+    with tenant_scope(cast.acme.id):
+        rows = set(Quota.objects.filter(kind="usd").values_list("scope", "scope_id"))
+    assert rows == {("tag", "team=core"), ("tenant", "")}
+    exported = yaml.safe_load(export())["tenants"][0]["quotas"]
+    assert {"usd": "5.00", "window": "day", "tag": "team=core"} in exported
+    assert not config_import(text=source).has_changes
 
 
 def test_what_only_the_platform_sets_is_in_an_operators_export_only(cast):

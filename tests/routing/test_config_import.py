@@ -252,6 +252,13 @@ def test_a_stored_credential_does_not_follow_a_channel_to_another_host():
         (document("quotas: [{usd: 50.1}]"), "/tenants/0/quotas/0/usd", "float", 4),
         (document('quotas: [{usd: "-1"}]'), "/tenants/0/quotas/0", "not between", 4),
         (document("quotas: [{usd: 5, tokens: 5}]"), "/tenants/0/quotas/0", "exactly one", 4),
+        (document('quotas: [{usd: "5", tag: core}]'), "/tenants/0/quotas/0/tag", "no tag", 4),
+        (
+            document('keys: [{slug: k, quotas: [{usd: "5", tag: "a=b"}]}]'),
+            "/tenants/0/keys/0/quotas/0/tag",
+            "under the tenant",
+            4,
+        ),
         (document("keys: [{slug: ci, secret: sk-123}]"), "/tenants/0/keys/0/secret", "complete key", 4),
         (document("keys: [{slug: ci}, {slug: ci}]"), "/tenants/0/keys/1/slug", "twice", 4),
         (document("keys: [{slug: ci, models: []}]"), "/tenants/0/keys/0/models", "length", 4),

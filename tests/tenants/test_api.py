@@ -1,7 +1,10 @@
 """Keys, limits, quotas and tenants over the management API."""
 
+import datetime as dt
 import json
+import os
 
+import psycopg
 import pytest
 
 from tenants.context import platform_scope, tenant_scope
@@ -163,6 +166,34 @@ def test_money_goes_in_and_out_as_text_and_lies_there_as_nano_usd(cast, acme):
     assert acme.patch(path, {"amount": 7}).body["amount"] == "7.00"
     assert acme.post("/api/quotas", {"kind": "tokens", "amount": 5, "window": "day"}).body["amount"] == 5
     assert acme.delete(path).status == 204
+
+
+def test_a_quota_tells_what_is_used_and_left_of_its_window(cast, acme):
+    made = acme.post("/api/quotas", {"usd": "5", "window": "day", "scope": "tag", "scope_id": "team = core"})
+    assert made.status == 201 and made.body["scope_id"] == "team=core"
+    start = dt.datetime.fromisoformat(made.body["resets_at"]) - dt.timedelta(days=1)
+    with psycopg.connect(os.environ["DATABASE_URL"]) as connection:
+        connection.execute("SET ROLE routex_writer")
+        row = (made.body["id"], start, cast.acme.id)
+        connection.execute(
+            "INSERT INTO quota_lease (id, process, quota_id, window_start, tenant_id, expires_at, amount, settled, "
+            "used) VALUES ('lea_x', 'prc_x', %s, %s, %s, now(), 3000000000, 1000000000, 1500000000)",
+            row,
+        )
+    (told,) = [each for each in acme.get("/api/quotas").body["data"] if each["id"] == made.body["id"]]
+    assert (told["amount"], told["used"], told["left"]) == ("5.00", "1.50", "3.50")
+    # What is used is no change of the quota: who read it before may still change it.
+    etag = made.headers["ETag"]
+    assert acme.patch(f"/api/quotas/{made.body['id']}", {"amount": "6"}, **{"If-Match": etag}).body["left"] == "4.50"
+    with psycopg.connect(os.environ["DATABASE_URL"]) as connection:
+        connection.execute("SET ROLE routex_writer")
+        connection.execute("DELETE FROM quota_lease WHERE id = 'lea_x'")
+
+
+@pytest.mark.parametrize("tag", ["team", "=core", ""])
+def test_a_quota_for_no_tag_is_refused_at_the_field(acme, tag):
+    answer = acme.post("/api/quotas", {"requests": 5, "scope": "tag", "scope_id": tag})
+    assert answer.status == 400 and answer.pointers == ["/scope_id"]
 
 
 @pytest.mark.parametrize("amount", [50.5, "1e99", "-1", "NaN", "0.0000000001", "ten", None, True])

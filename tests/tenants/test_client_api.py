@@ -44,8 +44,11 @@ def test_a_key_is_told_what_it_is_and_what_counts_for_it(tenant):
     with tenant_scope(tenant.id):
         limit_set(tenant_id=tenant.id, kind="concurrency", limit=3, scope="key", scope_id=key.id)
         limit_set(tenant_id=tenant.id, kind="requests", limit=9, scope="key", scope_id="key_of_somebody_else")
-        quota_set(tenant_id=tenant.id, kind="usd", amount=12_500_000_000)
+        quota_set(tenant_id=tenant.id, kind="usd", amount=12_500_000_000, window="ever")
+        quota_set(tenant_id=tenant.id, kind="tokens", amount=9, window="ever", scope="tag", scope_id="team=core")
+        quota_set(tenant_id=tenant.id, kind="tokens", amount=9, window="ever", scope="tag", scope_id="team=rim")
     told = Api(token=secret).get("/client/key")
+    untouched = {"window": "ever", "used": "0.00", "left": "12.50", "resets_at": None}
     assert told.status == 200 and secret not in told.text
     assert told.headers["X-Request-Id"].startswith("req_") and told.headers["Cache-Control"] == "no-store"
     assert told.body == {
@@ -67,7 +70,10 @@ def test_a_key_is_told_what_it_is_and_what_counts_for_it(tenant):
                 "algorithm": "concurrency",
             }
         ],
-        "quotas": [{"scope": "tenant", "kind": "usd", "amount": "12.50", "window": "month"}],
+        "quotas": [
+            {"scope": "tag", "tag": "team=core", "kind": "tokens", "amount": 9} | untouched | {"left": 9, "used": 0},
+            {"scope": "tenant", "tag": None, "kind": "usd", "amount": "12.50"} | untouched,
+        ],
     }
 
 

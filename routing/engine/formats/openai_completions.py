@@ -52,6 +52,8 @@ class OpenAICompletions(OpenAIShaped):
 
     name = "openai-completions"
     paths = {_PATH: "openai-completions"}
+    output_limits = (("max_tokens",),)
+    choice_counts = (("best_of",), ("n",))
     heartbeat = b": ka\n\n"
 
     def read_request(self, route: Route, query: Mapping[str, str], body: bytes) -> Asked:

@@ -68,6 +68,7 @@ class OpenAIEmbeddings(OpenAIShaped):
 
     name = "openai-embeddings"
     paths = {_PATH: "openai-embeddings"}
+    has_output = False
 
     def read_request(self, route: Route, query: Mapping[str, str], body: bytes) -> Asked:
         """Return the facts of a request; see the contract."""

@@ -40,6 +40,7 @@ class OpenAIImages(OpenAIShaped):
 
     name = "openai-images"
     paths = {_PATH: "openai-images"}
+    choice_counts = (("n",),)
     heartbeat = b": ka\n\n"
 
     def read_request(self, route: Route, query: Mapping[str, str], body: bytes) -> Asked:

@@ -28,6 +28,7 @@ class OpenAIModerations(OpenAIShaped):
 
     name = "openai-moderations"
     paths = {_PATH: "openai-moderations"}
+    has_output = False
 
     def read_request(self, route: Route, query: Mapping[str, str], body: bytes) -> Asked:
         """Return the facts of a request; see the contract. It need not name a model."""

@@ -32,6 +32,7 @@ class Rerank(OpenAIShaped, RerankClient):
 
     name = "rerank"
     paths = {_PATH: "rerank", "/v2/rerank": "rerank", "/rerank": "rerank"}
+    has_output = False
 
     def read_request(self, route: Route, query: Mapping[str, str], body: bytes) -> Asked:
         """Return the facts of a request; see the contract."""

@@ -18,6 +18,8 @@ class Anthropic(Format):
 
     name = "anthropic"
     paths = {"/v1/messages": "anthropic", "/v1/messages/count_tokens": "anthropic:count_tokens"}
+    output_limits = (("max_tokens",),)
+    output_floors = (("thinking", "budget_tokens"),)
     heartbeat = b'event: ping\ndata: {"type":"ping"}\n\n'
     request_id_header = b"request-id"
 

@@ -16,6 +16,10 @@ _METHODS = frozenset({"generateContent", "streamGenerateContent", "countTokens",
 _VERSIONS = ("/v1beta/", "/v1/")
 
 
+#: Its protocol buffers take both spellings.
+_CONFIG = ("generationConfig", "generation_config")
+
+
 class Gemini(Format):
     """Gemini generateContent and its neighbours."""
 
@@ -24,6 +28,9 @@ class Gemini(Format):
     heartbeat = b"\r\n"
     takes_key_in_query = True
     methods = _METHODS
+    output_limits = tuple((outer, inner) for outer in _CONFIG for inner in ("maxOutputTokens", "max_output_tokens"))
+    choice_counts = tuple((outer, inner) for outer in _CONFIG for inner in ("candidateCount", "candidate_count"))
+    has_output = False
 
     def route(self, path: str) -> Route | None:
         """Return method and model of `/{version}/models/{model}:{method}`.

@@ -14,6 +14,8 @@ class OpenAIChat(OpenAIShaped):
 
     name = "openai-chat"
     paths = {"/v1/chat/completions": "openai-chat"}
+    output_limits = (("max_completion_tokens",), ("max_tokens",))
+    choice_counts = (("n",),)
     heartbeat = b": ka\n\n"
 
     def read_request(self, route: Route, query: Mapping[str, str], body: bytes) -> Asked:

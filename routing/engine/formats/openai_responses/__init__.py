@@ -14,6 +14,7 @@ class OpenAIResponses(OpenAIShaped):
 
     name = "openai-responses"
     paths = {"/v1/responses": "openai-responses"}
+    output_limits = (("max_output_tokens",),)
     heartbeat = b": ka\n\n"
 
     def read_request(self, route: Route, query: Mapping[str, str], body: bytes) -> Asked:
