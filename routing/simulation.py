@@ -7,6 +7,8 @@ from typing import Any
 import msgspec
 from django.http import HttpRequest
 
+from analytics.engine.price_book import Prices
+from analytics.price_books import price_book_read
 from channels_app.engine.providers import PROVIDERS
 from routing.engine.call import Call
 from routing.engine.gateway import SCOPE_KEY, Gateway
@@ -61,7 +63,8 @@ def snapshot_now(*, tenant: Tenant) -> Snapshot:
     """
     version = ConfigState.objects.values_list("version", flat=True).get(tenant_id=tenant.pk)
     document = compile_tenant(tenant=tenant, version=version)
-    return build_snapshot(document, provider=PROVIDERS.__getitem__, unseal=lambda sealed: sealed)
+    prices = Prices(price_book_read())
+    return build_snapshot(document, provider=PROVIDERS.__getitem__, unseal=lambda sealed: sealed, prices=prices)
 
 
 def simulate(

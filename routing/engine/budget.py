@@ -104,6 +104,19 @@ class Budget:
             await self._reserve(call, spec, worst)
         return groups
 
+    def foresee(self, call: Call, groups: list[list[Candidate]]) -> list[list[Candidate]]:
+        """Note the worst that the request may take from each quota, and return who may serve it; reserves nothing.
+
+        Raises:
+            Unavailable: nobody knows what the model costs, and a quota counts money.
+        """
+        specs = list(quotas_of(call))
+        if specs:
+            groups, prices = self._priced(call, groups, specs)
+            worst = self._worst(call, prices)
+            call.decision.spends += [SpendTrace(_label(spec), worst.of(spec.kind)) for spec in specs]
+        return groups
+
     async def reserve_channel(self, call: Call, candidate: Candidate) -> None:
         """Reserve from the quotas of a channel that is about to be tried; see `reserve`."""
         assert call.snapshot is not None

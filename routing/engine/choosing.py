@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from routing.engine.call import Call
-from routing.engine.decision import RuleTrace
+from routing.engine.decision import CandidateTrace, RuleTrace
 from routing.engine.gateway import Gateway
 from routing.engine.resolution import check_asked, look_up, resolve
 from routing.engine.rule import Finding
@@ -43,10 +43,39 @@ def choose(call: Call, gateway: Gateway) -> list[list[Candidate]]:
         if call.input_tokens is not None:
             decision.input_tokens, decision.counted_by = call.input_tokens, "estimate"
         if groups:
+            _note_left_out(call, snapshot, principal, groups, "is not among the rule's targets")
             return groups
     first, fallbacks = resolve(snapshot, principal, call.operations, asked.model, pinned)
     decision.model, decision.by = first[0].public_model, "pinned" if pinned else read_as
-    return [first, *fallbacks]
+    groups = [first, *fallbacks]
+    _note_left_out(call, snapshot, principal, groups, "is not the channel that was named")
+    return groups
+
+
+def _note_left_out(
+    call: Call, snapshot: Snapshot, principal: Principal, groups: list[list[Candidate]], otherwise: str
+) -> None:
+    """Write into the decision which channels have the models and are not tried, and why not."""
+    for group in groups:
+        having = snapshot.candidates(group[0].public_model) if group else ()
+        if len(having) == len(group):
+            continue
+        kept = {candidate.channel.spec.id for candidate in group}
+        for candidate in having:
+            if candidate.channel.spec.id not in kept:
+                reason = _why_left_out(candidate, principal, call.operations) or otherwise
+                slug, model = candidate.channel.spec.slug, candidate.upstream_model
+                call.decision.candidates.append(CandidateTrace(slug, model, dropped=reason))
+
+
+def _why_left_out(candidate: Candidate, principal: Principal, operations: tuple[str, ...]) -> str:
+    if not candidate.channel.spec.is_enabled:
+        return "is switched off"
+    if not principal.may_use_channel(candidate.channel.spec.slug):
+        return "is not allowed to this key"
+    if not candidate.operation(operations):
+        return f"does not answer {operations[0]}"
+    return "" if candidate.is_named else "has the model by a pattern only, and others speak the client's format"
 
 
 def _by_rules(

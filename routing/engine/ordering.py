@@ -217,7 +217,8 @@ class Ordering:
         """Note the order on the call; ranks go on over all of its groups."""
         traces = self.call.decision.candidates
         words = strategy.words if len(ranked) > 1 else _nothing
-        for rank, (candidate, number) in enumerate([(e.candidate, e.number) for e in ranked], len(traces) + 1):
+        first = 1 + sum([trace.rank > 0 for trace in traces])
+        for rank, (candidate, number) in enumerate([(e.candidate, e.number) for e in ranked], first):
             said = "the session's own" if candidate is pinned else words(number)
             traces.append(CandidateTrace(candidate.channel.spec.slug, candidate.upstream_model, rank, said))
 

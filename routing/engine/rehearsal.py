@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import msgspec
 
+from routing.engine.admission import foresee_limits
 from routing.engine.call import Call
 from routing.engine.decision import Decision
-from routing.engine.errors import GatewayError
+from routing.engine.errors import GatewayError, Overloaded, named
 from routing.engine.gateway import Gateway
+from routing.engine.operations import is_count
 from routing.engine.ordering import Ordering
 from routing.engine.pipeline import Incoming, admit, authenticate, parse, route
 from routing.engine.relay import Reply
@@ -58,7 +60,11 @@ def foresee(call: Call, gateway: Gateway) -> Rehearsed:
     """Return what would become of a parsed request now. Nothing is counted, reserved, remembered or sent."""
     first, error = None, None
     try:
-        first = _order(call, gateway, route(call, gateway))
+        groups = route(call, gateway)
+        foresee_limits(call, gateway, groups)
+        if gateway.budget is not None and not is_count(call.route.operation):
+            groups = gateway.budget.foresee(call, groups)
+        first = _order(call, gateway, groups)
     except GatewayError as refused:
         error = Refusal(refused.status, refused.code, refused.message, refused.retry_after_s)
     return Rehearsed(
@@ -78,4 +84,29 @@ def _order(call: Call, gateway: Gateway, groups: list[list[Candidate]]) -> Candi
     groups = [group for group in groups if group]
     ordering.name_session(groups)
     ordered = [candidate for group in groups for candidate in ordering.order_known(group)]
-    return ordered[0] if ordered else None
+    told = {id(each): _why_not_now(each, ordering, gateway.clock()) for each in ordered}
+    reasons = {key: reason for key, reason in told.items() if reason}
+    traces = call.decision.candidates
+    # The order's traces stand behind those of channels that never were in it.
+    for place, candidate in enumerate(ordered, len(traces) - len(ordered)):
+        if reason := reasons.get(id(candidate)):
+            traces[place] = msgspec.structs.replace(traces[place], dropped=reason)
+    ready = [candidate for candidate in ordered if id(candidate) not in reasons]
+    if ordered and not ready:
+        why = "; ".join(f"{each.channel.spec.slug} {reasons[id(each)]}" for each in ordered)
+        raise Overloaded(f"No channel for `{named(call.decision.model)}` can be tried now: {why}.")
+    return ready[0] if ready else None
+
+
+def _why_not_now(candidate: Candidate, ordering: Ordering, now_s: float) -> str:
+    """Return why a candidate would be passed over now, "" when it would be tried."""
+    channel = candidate.channel
+    if channel.lacks_credential:
+        return "has no credential"
+    state = ordering.states[channel.spec.id]
+    wait_s = max(0.0, state.ready_at_s(channel.credentials) - now_s)
+    if state.breaker.standing(ordering.policy, now_s) == "open":
+        return f"has failed, and its breaker is open; next try in {wait_s:.0f} s"
+    if channel.credentials and not state.rested(channel.credentials, now_s):
+        return f"has no credential that is not resting; next try in {wait_s:.0f} s"
+    return ""

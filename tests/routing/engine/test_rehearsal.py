@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from routing.engine.snapshot import PolicySpec
+from tenants.engine.limits import LimitSpec
 from tests.routing.engine.cast import channel
-from tests.routing.engine.harness import PATHS, Harness
+from tests.routing.engine.harness import PATHS, Harness, status
 
 pytestmark = pytest.mark.asyncio
 DRY = {"x-routex-dry-run": "1"}
@@ -55,3 +57,33 @@ async def test_a_body_that_is_none_is_told_as_ever():
 async def test_the_header_can_say_no(value):
     answer = await Harness().ask(headers={"x-routex-dry-run": value})
     assert answer.json.get("object") != "routing.decision"
+
+
+async def test_channels_that_are_left_out_say_why():
+    three = [*TWO, channel("off", is_enabled=False, priority=99)]
+    answer = await Harness(channels=three).ask(headers=DRY)
+    assert {each["channel"]: each.get("dropped", "") for each in answer.json["decision"]["candidates"]} == {
+        "off": "is switched off",
+        "high": "",
+        "low": "",
+    }
+    assert [each["rank"] for each in answer.json["decision"]["candidates"] if "dropped" not in each] == [1, 2]
+
+
+async def test_a_channel_whose_breaker_is_open_is_passed_over_in_a_dry_run_as_well():
+    harness = Harness(status(500), channels=TWO, policy=PolicySpec(breaker_failures=1))
+    assert (await harness.ask()).status == 200
+    told = (await harness.ask(headers=DRY)).json
+    assert told["channel"] == "low"
+    assert "breaker is open" in told["decision"]["candidates"][0]["dropped"]
+
+
+async def test_limits_are_looked_at_and_not_used_up():
+    limit = LimitSpec(id="lim_1", limit=1, window_s=60)
+    harness = Harness(limits=(limit,))
+    for _ in range(3):
+        told = (await harness.ask(headers=DRY)).json
+        assert told["decision"]["spends"][0]["left"] == 1
+    assert (await harness.ask()).status == 200
+    told = (await harness.ask(headers=DRY)).json
+    assert (told["error"]["status"], told["error"]["code"]) == (429, "rate_limit_exceeded")
