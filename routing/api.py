@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import re
 from collections.abc import Iterable
+from dataclasses import asdict
 from typing import Any
 
 import msgspec
 from django.core.exceptions import ValidationError
 from django.db.models import QuerySet
+from django.utils import timezone
 from drf_spectacular.utils import OpenApiResponse, extend_schema
 from rest_framework.decorators import action
+from rest_framework.exceptions import ValidationError as InvalidValue
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -19,15 +23,20 @@ from channels_app.engine.providers import PROVIDERS
 from routing import services
 from routing.engine.errors import GatewayError
 from routing.engine.formats import CODECS, client_codec
+from routing.engine.snapshot import RuleSpec
 from routing.engine.transformer import Chain
 from routing.engine.transformers import TRANSFORMERS, chain_of
 from routing.engine.trial import Trial, Tried, changes
 from routing.filters import RuleFilter
 from routing.models import RoutingRule
+from routing.replay import Replayed, requests_replay
+from routing.rule_checks import clean_rule
 from routing.selectors import rules_all
 from routing.serializers import (
     OrderSerializer,
     RehearsedSerializer,
+    ReplayedSerializer,
+    ReplaySerializer,
     RoutingTrialSerializer,
     RuleSerializer,
     TransformerSerializer,
@@ -36,6 +45,7 @@ from routing.serializers import (
 )
 from routing.simulation import UnknownPath, guessed_path, live_gateway, simulate, snapshot_now
 from routing.snapshots import DoesNotCompile
+from tenants.engine.money import usd_text
 from tenants.engine.principal import Principal
 from tenants.problems import FieldError, Problem
 from tenants.rest.paging import envelope
@@ -179,6 +189,82 @@ class Routing(Resource):
             )
             raise Problem("validation-error", error.message, errors=[where]) from error
         return Response(msgspec.to_builtins(told))
+
+    @extend_schema(request=ReplaySerializer, responses=ReplayedSerializer)
+    @action(detail=False, methods=["post"])
+    def replay(self, request: Request) -> Response:
+        """Judge recorded requests by draft rules: what would go elsewhere, and what it would have cost there."""
+        given = ReplaySerializer(data=request.data)
+        given.is_valid(raise_exception=True)
+        values = given.validated_data
+        tenant = self.caller.tenant
+        assert tenant is not None
+        rules = None if values.get("rules") is None else [_draft(at, rule) for at, rule in enumerate(values["rules"])]
+        try:
+            found = requests_replay(
+                tenant=tenant,
+                rules=rules,
+                since=values["since"],
+                until=values.get("until") or timezone.now() + dt.timedelta(minutes=1),
+                limit=values["limit"],
+                after=values["after"],
+            )
+        except DoesNotCompile as error:
+            raise Problem("conflict", f"The present configuration is not usable: {error}") from None
+        except ValueError:
+            raise _wrong("after", "This is not the `next` of an earlier step.") from None
+        return Response(_replayed(found))
+
+
+def _draft(at: int, given: dict[str, Any]) -> RuleSpec:
+    """Return a draft as the gateways would have it; raises Problem with everything that is wrong about it."""
+    serializer = RuleSerializer(data={"slug": f"draft-{at + 1}"} | RuleSerializer.normalise(given))
+    try:
+        serializer.is_valid(raise_exception=True)
+        values = serializer.validated_data
+        condition, targets = clean_rule(type=values["type"], condition=values["condition"], targets=values["targets"])
+    except (ValidationError, InvalidValue) as error:
+        raise _wrong(f"rules/{at}", " ".join(_texts(error))) from None
+    return RuleSpec(
+        slug=values["slug"],
+        type=values["type"],
+        condition=condition,
+        targets=tuple(targets),
+        priority=values["priority"],
+        is_enabled=values["is_enabled"],
+    )
+
+
+def _texts(error: ValidationError | InvalidValue) -> list[str]:
+    if isinstance(error, ValidationError):
+        return error.messages
+    return (
+        [f"{name}: {' '.join(map(str, texts))}" for name, texts in error.detail.items()]
+        if isinstance(error.detail, dict)
+        else [str(error)]
+    )
+
+
+def _replayed(found: Replayed) -> dict[str, Any]:
+    return {
+        "looked_at": found.looked_at,
+        "unknown": dict(found.unknown),
+        "stayed": found.stayed,
+        "moved": found.moved,
+        "by_rule": dict(found.by_rule),
+        "before_usd": usd_text(found.before_nano_usd),
+        "after_usd": usd_text(found.after_nano_usd),
+        "unpriced": found.unpriced,
+        "requests": [
+            asdict(each) | {"cost_before": _usd(each.cost_before), "cost_after": _usd(each.cost_after)}
+            for each in found.shown
+        ],
+        "next": found.next,
+    }
+
+
+def _usd(nano_usd: int | None) -> str | None:
+    return None if nano_usd is None else usd_text(nano_usd)
 
 
 def _principal(tenant_id: str, key: str) -> Principal:

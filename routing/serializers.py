@@ -110,6 +110,36 @@ class RehearsedSerializer(serializers.Serializer):
     error = serializers.JSONField(help_text="{status, code, message, retry_after_s}, or null.", allow_null=True)
 
 
+class ReplaySerializer(Strict):
+    """Which recorded requests to judge again, and by which rules."""
+
+    since = serializers.DateTimeField(help_text="Requests that began then or later.")
+    until = serializers.DateTimeField(required=False, help_text="And before then; now by default.")
+    rules = serializers.ListField(
+        child=serializers.DictField(), required=False, max_length=500,
+        help_text="Draft rules, each as POST /api/routing/rules takes it; the rules of now where it is left out.",
+    )  # fmt: skip
+    limit = serializers.IntegerField(default=1000, min_value=1, max_value=5000, help_text="Requests of one step.")
+    after = serializers.CharField(default="", allow_blank=True, help_text="`next` of the step before.")
+
+
+class ReplayedSerializer(serializers.Serializer):
+    """What one step found; the next one begins `after` its `next`, the last one has none."""
+
+    looked_at = serializers.IntegerField()
+    unknown = serializers.DictField(
+        child=serializers.IntegerField(), help_text="Requests whose records lack what rules ask, by what they lack."
+    )
+    stayed = serializers.IntegerField()
+    moved = serializers.IntegerField()
+    by_rule = serializers.DictField(child=serializers.IntegerField(), help_text="Rule → requests that it decides.")
+    before_usd = serializers.CharField(help_text="What those cost that are known and priced both ways.")
+    after_usd = serializers.CharField(help_text="What they would have cost.")
+    unpriced = serializers.IntegerField()
+    requests = serializers.ListField(child=serializers.JSONField(), help_text="The first hundred that move.")
+    next = serializers.CharField()
+
+
 class TriedSerializer(serializers.Serializer):
     """Both bodies, what differs, and what is lost."""
 

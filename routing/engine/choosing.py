@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
+from typing import NamedTuple
+
 import msgspec
 
 from routing.engine.call import Call
@@ -83,7 +86,33 @@ def _by_rules(
 ) -> list[list[Candidate]]:
     """Return the groups of the first rule that holds and can serve; none when there is no such rule."""
     decision, traits = call.decision, Traits(call, gateway.last_turns.tokens(principal.tenant_id, call.session_id))
-    note = decision.rules.append
+    found = first_match(rules, traits, snapshot, principal, call.operations, decision.rules.append)
+    if found is None:
+        return []
+    decision.rule, decision.model = found.slug, found.groups[0][0].public_model
+    decision.by = f"rule:{found.slug}"
+    for spent in found.spent:
+        _remove(call, spent)
+    return found.groups
+
+
+class Match(NamedTuple):
+    """The rule that decides, who may serve under it, and texts that have done their work."""
+
+    slug: str
+    groups: list[list[Candidate]]
+    spent: list[str]
+
+
+def first_match(
+    rules: Iterable[Rule],
+    traits: Traits,
+    snapshot: Snapshot,
+    principal: Principal,
+    operations: tuple[str, ...],
+    note: Callable[[RuleTrace], None],
+) -> Match | None:
+    """Return what the first rule says whose conditions hold and whose target can serve; `note` hears of each rule."""
     for rule in rules:
         if rule.fault:
             note(RuleTrace(rule.spec.slug, skipped=rule.fault[:MAX_MEASURED_CHARS]))
@@ -98,15 +127,12 @@ def _by_rules(
         else:
             slug = rule.spec.slug
             measured = ", ".join(each.measured for each in findings)[:MAX_MEASURED_CHARS]
-            asking = Asking(snapshot, principal, call.operations, traits.model, rule.keeps)
+            asking = Asking(snapshot, principal, operations, traits.model, rule.keeps)
             groups, skipped = asking.groups(_targets(snapshot, rule, findings))
             note(RuleTrace(slug, True, measured, skipped[:MAX_MEASURED_CHARS]))
             if groups:
-                decision.rule, decision.by, decision.model = slug, f"rule:{slug}", groups[0][0].public_model
-                for spent in filter(None, (each.spent for each in findings)):
-                    _remove(call, spent)
-                return groups
-    return []
+                return Match(slug, groups, [each.spent for each in findings if each.spent])
+    return None
 
 
 def _targets(snapshot: Snapshot, rule: Rule, findings: list[Finding]) -> list[Target]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 
 
@@ -56,5 +58,7 @@ class Decision(msgspec.Struct, omit_defaults=True):
     stickiness: str = ""
     candidates: list[CandidateTrace] = []
     spends: list[SpendTrace] = []
+    #: What rules that are drafted later may ask about the request; see `facts.py`.
+    facts: dict[str, Any] = {}
     #: What the request may cost at most and is reserved for, in nano-USD; None without a price.
     worst_cost_nano_usd: int | None = None

@@ -13,6 +13,7 @@ from routing.engine.choosing import choose, note_turn
 from routing.engine.compression import decompressed, is_plain
 from routing.engine.counting import serve_count
 from routing.engine.errors import Forbidden, Unauthenticated, Unavailable
+from routing.engine.facts import observe
 from routing.engine.format import Asked
 from routing.engine.gateway import Gateway
 from routing.engine.operations import answering, is_conversation, is_count
@@ -213,6 +214,7 @@ def settle(call: Call, gateway: Gateway) -> None:
         cached = usage.input_tokens if usage.cache_read_tokens or usage.cache_write_tokens else 0
         gateway.sessions.warmed(call.principal.tenant_id, call.session_name, cached)
     note_turn(call, gateway)
+    observe(call, gateway)
     record = call.record()
     if record is not None:
         gateway.records.put(record)

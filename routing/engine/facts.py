@@ -1,0 +1,128 @@
+"""What a record keeps of a request for rules that are drafted later; and a recorded request as rules see it."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from routing.engine.call import Call
+from routing.engine.counters import COUNTERS
+from routing.engine.errors import GatewayError
+from routing.engine.gateway import Gateway
+from routing.engine.messages import ChatRequest
+from routing.engine.traits import Traits
+
+#: Traits that cost next to nothing once a conversation is decoded, and those that read its whole text.
+CHEAP = ("has_tools", "has_web_search", "images", "new_images", "is_thinking", "words")
+JUDGED = ("has_code", "category", "complexity", "intent")
+#: Of requests that pass unread, one in so many is read after its answer, so that there is something to replay.
+READ_EVERY = 10
+#: A longer body is not read for this.
+MAX_BYTES = 256 * 1024
+
+
+def observe(call: Call, gateway: Gateway) -> None:
+    """Note what rules may ask about a request, once its answer is delivered; nobody waits for it."""
+    if call.asked is None or call.snapshot is None or not call.is_conversation or len(call.body) > MAX_BYTES:
+        return
+    gateway.observed += 1
+    is_sampled = gateway.observed % READ_EVERY == 0
+    if call.conversation is None and not is_sampled:
+        return
+    traits = Traits(call, gateway.last_turns.tokens(call.snapshot.document.tenant_id, call.session_id))
+    try:
+        call.decision.facts = facts_of(traits, CHEAP + JUDGED if is_sampled else CHEAP)
+    except GatewayError:
+        return  # a body that only its own upstream could read
+
+
+def facts_of(traits: Traits, names: tuple[str, ...]) -> dict[str, Any]:
+    """Return traits as plain values: those named, the tokens by every counter, and the last turn's."""
+    found = {name: getattr(traits, name) for name in names}
+    found["tokens"] = {name: count(traits.request) for name, count in COUNTERS.items()}
+    found["input_tokens"] = traits.input_tokens
+    found["last_input_tokens"] = traits.last_input_tokens
+    if "has_code" in found:
+        found["languages"] = sorted(traits.languages)
+    return found
+
+
+class NotRecorded(BaseException):
+    """A rule asks for what records do not keep: the text itself, most headers.
+
+    No ordinary exception, since conditions of foreign packages take those for a no.
+    """
+
+    def __init__(self, what: str) -> None:
+        super().__init__(what)
+        self.what = what
+
+
+class RecordedTraits(Traits):
+    """A recorded request. What was not kept raises NotRecorded instead of being guessed."""
+
+    def __init__(
+        self,
+        facts: Mapping[str, Any],
+        *,
+        model: str,
+        started_us: int,
+        user_agent: str,
+        key_tags: Mapping[str, str],
+        tenant_tags: Mapping[str, str],
+    ) -> None:
+        self._facts = facts
+        self._started_us = started_us
+        self.memo = {}
+        self.model = model
+        self.key_tags = dict(key_tags)
+        self.tenant_tags = dict(tenant_tags)
+        self.last_input_tokens = int(facts.get("last_input_tokens", 0))
+        self.headers = {b"user-agent": user_agent.encode("latin-1", "replace")}
+        self.__dict__.update({name: facts[name] for name in (*CHEAP[1:], *JUDGED) if name in facts})
+        if "languages" in facts:
+            self.__dict__["languages"] = frozenset(facts["languages"])
+
+    def __getattr__(self, name: str) -> Any:
+        raise NotRecorded(name)
+
+    @property
+    def request(self) -> ChatRequest:
+        """Not kept."""
+        raise NotRecorded("text")
+
+    @property
+    def has_tools(self) -> bool:
+        """Whether tools were on offer."""
+        return bool(self._fact("has_tools"))
+
+    @property
+    def input_tokens(self) -> int:
+        """The estimate that was made then."""
+        return int(self._fact("input_tokens"))
+
+    def tokens(self, counter: str) -> int:
+        """Return the tokens as they were counted then."""
+        return self.input_tokens if counter == "estimate" else int(self._fact("tokens")[counter])
+
+    def header(self, name: str) -> str | None:
+        """Return the one header that is kept."""
+        if name != "user-agent":
+            raise NotRecorded(f"header {name}")
+        return self.headers[b"user-agent"].decode("latin-1")
+
+    @property
+    def minute(self) -> int:
+        """The minute in which the request came in."""
+        return self._started_us // 60_000_000
+
+    def local_time(self, zone: ZoneInfo) -> dt.datetime:
+        """Return when the request came in, on the clock of a zone."""
+        return dt.datetime.fromtimestamp(self._started_us / 1e6, zone)
+
+    def _fact(self, name: str) -> Any:
+        if name not in self._facts:
+            raise NotRecorded(name)
+        return self._facts[name]
