@@ -124,7 +124,7 @@ class FakeUpstream:
         async def counted(message: Message) -> None:
             await send(message)
             part = message.get("body", b"")
-            if not line["is_stream"] and b'"usage"' in part:
+            if part.startswith(b"{") and b'"usage"' in part:
                 line["usage"] = json.loads(part)["usage"]
             line["sent_bytes"] += len(part)
             digest.update(part)
