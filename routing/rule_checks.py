@@ -141,4 +141,5 @@ def _slug(name: str) -> str:
 
 
 def _refuse(message: str) -> NoReturn:
-    raise ValidationError(message, code="invalid")
+    # Forms put their own words in the place of what has the code "invalid".
+    raise ValidationError(message, code="makes-no-sense")

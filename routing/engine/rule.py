@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from reprlib import repr as shortened
 from typing import Any, ClassVar
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
 
@@ -98,6 +99,14 @@ def texts(value: Any, name: str, known: Iterable[str] = ()) -> tuple[str, ...]:
         if known and each not in known:
             raise ValueError(f"{name} takes {', '.join(known)}, not {shortened(each)}")
     return tuple(found)
+
+
+def zone_of(name: Any) -> ZoneInfo:
+    """Return a time zone; raises ValueError for a name that the zone database has not."""
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, TypeError, OSError):
+        raise ValueError(f"time: {shortened(name)} is no time zone such as Europe/Berlin") from None
 
 
 class Router(ABC):

@@ -93,5 +93,5 @@ def _made(spec: RuleSpec, setting: Setting) -> Rule:
     """Return a rule; what was right when it was stored may need a package that this process has not."""
     try:
         return compile_rule(spec, setting)
-    except ValueError as error:
+    except (ValueError, TypeError, LookupError) as error:  # a package's condition may know less of its values
         return Rule(spec, fault=str(error))

@@ -110,6 +110,17 @@ channel_entries = entries(
         "region": st.none() | words, "tags": st.lists(words, max_size=2), "limits": limits, "quotas": quotas,
     }
 )  # fmt: skip
+targets = st.fixed_dictionaries({"model": words}, optional={"channel": slugs, "provider": words, "tag": words})
+rule_entries = entries(
+    {
+        "slug": slugs, "type": st.sampled_from(["think", "default"]), "enabled": st.booleans(),
+        "condition": st.fixed_dictionaries(
+            {}, optional={"keywords": globs, "keyTag": st.just({"a": "b"}), "tokenThreshold": st.integers(0, 10**9)}
+        ),
+        "target": targets | st.lists(targets, min_size=1, max_size=3),
+        "priority": st.integers(-(10**6), 10**6), "description": words,
+    }
+)  # fmt: skip
 tenants = entries(
     {
         "slug": st.just("acme"), "name": words, "timezone": st.sampled_from(["UTC", "Asia/Kathmandu"]),
@@ -122,6 +133,7 @@ tenants = entries(
         "keys": lists(key_entries, lambda key: key["slug"]), "limits": limits, "quotas": quotas,
         "aliases": st.dictionaries(words, words, max_size=2), "fallbacks": st.dictionaries(words, globs, max_size=2),
         "channels": lists(channel_entries, lambda channel: channel["slug"]),
+        "rules": lists(rule_entries, lambda rule: rule["slug"]), "tags": st.dictionaries(words, words, max_size=2),
         "policy": entries({
             "strategy": st.sampled_from(list(STRATEGIES)), "cooldown": st.booleans(),
             "retry": entries({"attempts": st.integers(1, 100), "total_s": st.integers(1, 86_400)}),

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 import cel
 
-from routing.engine.rule import Condition, Finding, Setting, Test
+from routing.engine.rule import Condition, Finding, Setting, Test, zone_of
 from routing.engine.traits import Traits
 
 MAX_CHARS = 1000
@@ -75,7 +75,7 @@ class Expression(Condition):
         """Take an expression."""
         program = _compiled(value)
         asked = [(name, VARIABLES[name][1]) for name in sorted(_names(value) & VARIABLES.keys())]
-        zone = ZoneInfo(setting.timezone)
+        zone = zone_of(setting.timezone)
         hit, miss = Finding(True, "true"), Finding(False, "false")
 
         def test(traits: Traits) -> Finding:

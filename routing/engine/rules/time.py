@@ -7,9 +7,8 @@ import re
 from functools import lru_cache
 from reprlib import repr as shortened
 from typing import Any
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from routing.engine.rule import Condition, Finding, Setting, Test, texts
+from routing.engine.rule import Condition, Finding, Setting, Test, texts, zone_of
 from routing.engine.traits import Traits
 
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
@@ -31,7 +30,7 @@ class TimeOfDay(Condition):
         """Take {hours, days, zone}, each of which may be left out; hours and days may be lists."""
         if not isinstance(value, dict) or not value or not value.keys() <= {"hours", "days", "zone"}:
             raise ValueError("time looks like {hours: 22-06, days: mon-fri, zone: Europe/Berlin}")
-        zone = _zone(value.get("zone") or setting.timezone)
+        zone = zone_of(value.get("zone") or setting.timezone)
         spans = [_span(each) for each in texts(value["hours"], "time.hours")] if "hours" in value else [(0, _MINUTES)]
         days = _days(texts(value["days"], "time.days")) if "days" in value else frozenset(range(7))
 
@@ -50,13 +49,6 @@ class TimeOfDay(Condition):
             return finding(traits.minute)
 
         return test
-
-
-def _zone(name: Any) -> ZoneInfo:
-    try:
-        return ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError, TypeError, OSError):
-        raise ValueError(f"time: {shortened(name)} is no time zone such as Europe/Berlin") from None
 
 
 def _span(text: str) -> tuple[int, int]:

@@ -143,6 +143,14 @@ async def test_a_rule_that_this_process_cannot_ask_is_skipped_with_the_reason():
     assert "no router 'gone'" in decision().rules[0].skipped
 
 
+async def test_a_time_zone_that_this_host_has_not_faults_only_the_rules_that_need_it():
+    night, words = rule("night", time={"hours": "22-06"}), rule("words", expression="hour > 99")
+    gateway = harness(night, words, rule("next", **HELLO), timezone="Mars/North")
+    answer = await ask(gateway)
+    assert answer.headers["x-routex-rule"] == "next"
+    assert ["time zone" in trace.skipped for trace in decision().rules] == [True, True, False]
+
+
 @pytest.mark.parametrize(
     ("target", "served_by"),
     [
