@@ -70,7 +70,8 @@ def test_a_channel_that_is_switched_off_is_avoided_and_then_refused_by_both(pair
     everywhere(pair, customer, "spare")
     switch(customer, "spare", channel_disable)
     everywhere(pair, customer, 503)
-    assert "all switched off (first: by an admin; spare: by an admin)" in answer(pair[0], customer).json["error"]["message"]
+    told = answer(pair[0], customer).json["error"]["message"]
+    assert "all switched off (first: by an admin; spare: by an admin)" in told
     switch(customer, "first", channel_enable)
     everywhere(pair, customer, "first")
 
