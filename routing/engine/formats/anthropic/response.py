@@ -67,6 +67,8 @@ def decode_answer(body: bytes, exchange: Exchange) -> ChatAnswer:
     AnthropicDecoder(exchange).whole(said, events)
     collector = Collector()
     collector.take(events)
+    if collector.failure is not None:
+        raise ValueError(collector.failure.message)
     usage = said.get("usage")
     tier = usage.get("service_tier") if isinstance(usage, dict) else None
     tier = tier if isinstance(tier, str) else ""

@@ -139,7 +139,7 @@ class AnthropicDecoder(SSEDecoder):
         elif kind in {"message", ""} and not self._has_begun:
             # A whole answer in place of a stream.
             said = read_object(data)
-            if "content" in said:
+            if isinstance(said.get("content"), str | list) and "stop_reason" in said:
                 self.whole(said, events)
 
     def whole(self, said: Object, events: list[StreamEvent]) -> None:
@@ -229,6 +229,10 @@ class AnthropicDecoder(SSEDecoder):
         return block
 
     def _open_call(self, place: int, said: Object, events: Events) -> None:
+        name = text_in(said.get("name"))
+        if not name:
+            self._fail(events, "the upstream called a tool without a name")
+            return
         block = self._open_as(place, "tool")
         block.said, block.call = said, self._calls
         self._calls += 1
@@ -237,7 +241,7 @@ class AnthropicDecoder(SSEDecoder):
             call_id = mint_id()
         self._ids.add(call_id)
         own = {name: value for name, value in said.items() if name not in _CALL_MEMBERS and value is not None}
-        events.append(ToolBegan(block.call, call_id, text_in(said.get("name")), native=own or None))
+        events.append(ToolBegan(block.call, call_id, name, native=own or None))
 
     def _delta(self, event: Event, plain: Object, data: bytes, events: Events) -> None:
         delta = event.delta

@@ -178,7 +178,7 @@ class Chunks:
                     self._part(camel(part), candidate, events)
         reason = given.get("finishReason")
         if reason and reason != "FINISH_REASON_UNSPECIFIED":
-            candidate.finish = str(reason).upper()
+            candidate.finish = reason.upper() if isinstance(reason, str) else "OTHER"
         if len(given) > 2 and not given.keys() <= _USUAL:
             self._said_of(given, candidate, parts if is_first and isinstance(parts, list) else [], events)
 

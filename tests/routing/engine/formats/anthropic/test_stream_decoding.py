@@ -68,6 +68,16 @@ def test_an_event_that_is_no_json_ends_everything_whatever_it_begins_with(size):
         assert decoded(body, size)[-1] == Failed("malformed event in the stream")
 
 
+def test_a_call_without_a_name_ends_everything(size):
+    nameless = block(0, {"type": "tool_use", "id": "toolu_1", "name": None, "input": {}})
+    assert decoded(start() + nameless + end(), size)[-1] == Failed("the upstream called a tool without a name")
+
+
+def test_a_plain_object_without_an_answer_is_no_answer(size):
+    assert Ended() not in decoded(b'{"content":null}', size)
+    assert Ended() not in decoded(b'{"content":[]}', size)
+
+
 def test_an_event_that_is_no_object_is_passed_over(size):
     assert answered(start() + b"data: [1]\n\n" + text(0, "x") + end(), size).choices[0].parts
 

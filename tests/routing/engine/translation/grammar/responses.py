@@ -121,7 +121,8 @@ class ResponsesReading(Reading):
     def _whole(self, item: dict[str, Any], known: _Item) -> None:
         """Note a problem where a done item's text is not what its deltas said."""
         said = {
-            "message": [part.get("text", part.get("refusal")) for part in item.get("content") or ()],
+            # A part of a kind that is not known here has no text, and no deltas.
+            "message": [part.get("text", part.get("refusal", "")) for part in item.get("content") or ()],
             "function_call": [item.get("arguments")],
             "custom_tool_call": [item.get("input")],
             "reasoning": [part.get("text") for part in (*(item.get("summary") or ()), *(item.get("content") or ()))],
