@@ -10,7 +10,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from bench import flatness, pairs, targets
+from bench import decisions, flatness, pairs, targets
 from bench.measuring import Running, load, started, upstream_at
 from bench.targets import Target
 
@@ -87,13 +87,14 @@ def main() -> None:
     part = parser.add_mutually_exclusive_group()
     part.add_argument("--pairs-only", action="store_true", help="only what translation costs, over the wire")
     part.add_argument("--no-pairs", action="store_true", help="leave out what translation costs")
+    part.add_argument("--decisions-only", action="store_true", help="only what deciding costs, in this process")
     part.add_argument("--flatness-only", action="store_true", help="only whether long streams cost the same throughout")
     chosen = parser.parse_args()
     if chosen.install_peers:
         targets.install_peers()
         return
     console, figures = Console(width=160), {}
-    if not chosen.flatness_only:
+    if not chosen.flatness_only and not chosen.decisions_only:
         port = targets.free_port()
         with upstream_at(port), targets.installation(port) as (env, key):
             if not chosen.pairs_only:
@@ -104,7 +105,9 @@ def main() -> None:
                 costs = pairs.measure(targets.routex("daphne", env, key), chosen.rounds, chosen.pair_seconds)
                 console.print(pairs.table(costs))
                 figures["pairs"] = costs.seen
-    if not chosen.no_pairs and not chosen.pairs_only:
+    if not chosen.pairs_only and not chosen.flatness_only:
+        console.print(decisions.table(decisions.measure()))
+    if not chosen.no_pairs and not chosen.pairs_only and not chosen.decisions_only:
         console.print(flatness.table(flatness.measure()))
     if chosen.json:
         chosen.json.write_text(json.dumps(figures, indent=1))

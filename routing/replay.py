@@ -15,7 +15,7 @@ from routing.engine.facts import NotRecorded, RecordedTraits
 from routing.engine.operations import answering
 from routing.engine.resolution import look_up
 from routing.engine.rule import Setting
-from routing.engine.ruleset import Rule, compile_rule
+from routing.engine.ruleset import Rule, compile_rule, judged
 from routing.engine.snapshot import Candidate, RuleSpec, Snapshot
 from routing.rerating import usage_of
 from routing.simulation import snapshot_now
@@ -109,9 +109,10 @@ def _judge(
             found.unknown["was not read"] += 1
             return
         try:
+            traits = _traits(record, principal, snapshot)
             match = first_match(
-                rules,
-                _traits(record, principal, snapshot),
+                judged(rules, traits),
+                traits,
                 snapshot,
                 principal,
                 answering(record.operation, record.is_stream),
@@ -121,7 +122,7 @@ def _judge(
             found.unknown[missing.what] += 1
             return
         if match is not None:
-            slug, groups = match.slug, match.groups
+            slug, groups = match.slug, match.known.groups
             found.by_rule[slug] += 1
     if not slug and not decision.get("rule"):
         _stay(record, found)

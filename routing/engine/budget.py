@@ -154,11 +154,11 @@ class Budget:
         """Return the candidates whose cost is known, where a quota counts money: money is never spent unseen."""
         assert call.snapshot is not None
         at_s, price_now = call.started_us / 1e6, call.snapshot.price_now
-        priced = [[(each, price_now(each, at_s)) for each in group] for group in groups]
-        prices = {price for group in priced for _, price in group}
-        spec = next((spec for spec in specs if spec.kind == "usd"), None)
+        prices = call.snapshot.prices_of(groups, at_s)
         if None not in prices:
-            return groups, tuple(prices)  # type: ignore[arg-type]
+            return groups, prices  # type: ignore[return-value]
+        priced = [[(each, price_now(each, at_s)) for each in group] for group in groups]
+        spec = next((spec for spec in specs if spec.kind == "usd"), None)
         known = tuple(price for price in prices if price is not None)
         if spec is None:
             return groups, known

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -56,6 +56,8 @@ class Call:
     #: About how many tokens its input has, once `estimate.input_tokens` was asked.
     input_tokens: int | None = None
     decision: Decision = field(default_factory=Decision)
+    #: Parts of the decision that are put into words only when somebody reads them.
+    untold: list[Callable[[], None]] = field(default_factory=list)
     #: What it took from limits, and what the client is told of these.
     grants: list[Grant] = field(default_factory=list)
     limit_headers: tuple[tuple[bytes, bytes], ...] = ()
@@ -108,6 +110,13 @@ class Call:
         """Return the milliseconds since the request came in."""
         return (time.perf_counter() - self.began_s) * 1000
 
+    def tell(self) -> Decision:
+        """Return the decision with everything in words."""
+        for part in self.untold:
+            part()
+        self.untold.clear()
+        return self.decision
+
     def record(self) -> RequestRecord | None:
         """Return what the request leaves behind; None for one whose tenant is not known."""
         if self.principal is None:
@@ -134,7 +143,7 @@ class Call:
             channel_slug=served.channel.spec.slug if served else "",
             provider=served.channel.spec.provider if served else "",
             attempts=tuple(self.attempts),
-            decision=self.decision if self.decision.asked_model else None,
+            decision=self.tell() if self.decision.asked_model else None,
             is_stream=asked.is_stream if asked else False,
             status=self.status,
             outcome=self.outcome,

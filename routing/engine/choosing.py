@@ -12,7 +12,7 @@ from routing.engine.decision import CandidateTrace, RuleTrace
 from routing.engine.gateway import Gateway
 from routing.engine.resolution import check_asked, look_up, resolve
 from routing.engine.rule import Finding
-from routing.engine.ruleset import Rule, rules_of
+from routing.engine.ruleset import Rule, rules_for
 from routing.engine.snapshot import Candidate, Snapshot
 from routing.engine.targets import Asking, Target, target_named
 from routing.engine.traits import Traits
@@ -39,26 +39,45 @@ def choose(call: Call, gateway: Gateway) -> list[list[Candidate]]:
     assert snapshot is not None and principal is not None and asked is not None
     pinned = call.header(b"x-routex-channel")
     decision.asked_model = asked.model
-    read_as = look_up(snapshot, asked.model)[2]
-    if not pinned and read_as == "name" and (rules := rules_of(snapshot)):
+    if snapshot.document.rules and not pinned and look_up(snapshot, asked.model)[2] == "name":
         check_asked(principal, asked.model)
-        groups = _by_rules(call, gateway, snapshot, principal, rules)
+        groups = _by_rules(call, gateway, snapshot, principal)
         if call.input_tokens is not None:
             decision.input_tokens, decision.counted_by = call.input_tokens, "estimate"
         if groups:
-            _note_left_out(call, snapshot, principal, groups, "is not among the rule's targets")
             return groups
-    first, fallbacks = resolve(snapshot, principal, call.operations, asked.model, pinned)
-    decision.model, decision.by = first[0].public_model, "pinned" if pinned else read_as
-    groups = [first, *fallbacks]
-    _note_left_out(call, snapshot, principal, groups, "is not the channel that was named")
-    return groups
+    key = ("asked", asked.model, pinned, call.operations, principal.models, principal.channels)
+    known: Known | None = snapshot.remembered.get(key)
+    if known is None:
+        first, fallbacks = resolve(snapshot, principal, call.operations, asked.model, pinned)
+        read_as = "pinned" if pinned else look_up(snapshot, asked.model)[2]
+        groups = [first, *fallbacks]
+        left_out = _left_out(snapshot, principal, call.operations, groups, "is not the channel that was named")
+        known = Known(groups, left_out, read_as)
+        snapshot.remember(key, known)
+    decision.model, decision.by = known.groups[0][0].public_model, known.read_as
+    decision.candidates += known.left_out
+    return known.groups
 
 
-def _note_left_out(
-    call: Call, snapshot: Snapshot, principal: Principal, groups: list[list[Candidate]], otherwise: str
-) -> None:
-    """Write into the decision which channels have the models and are not tried, and why not."""
+class Known(NamedTuple):
+    """Who may serve a name or a rule for a key; the same for every request, so that it is worked out once."""
+
+    groups: list[list[Candidate]]
+    left_out: list[CandidateTrace]
+    #: How the name was read, or why a rule's target cannot serve.
+    read_as: str = ""
+
+
+def _left_out(
+    snapshot: Snapshot,
+    principal: Principal,
+    operations: tuple[str, ...],
+    groups: list[list[Candidate]],
+    otherwise: str,
+) -> list[CandidateTrace]:
+    """Return which channels have the models and are not tried, and why not."""
+    found = []
     for group in groups:
         having = snapshot.candidates(group[0].public_model) if group else ()
         if len(having) == len(group):
@@ -66,9 +85,9 @@ def _note_left_out(
         kept = {candidate.channel.spec.id for candidate in group}
         for candidate in having:
             if candidate.channel.spec.id not in kept:
-                reason = _why_left_out(candidate, principal, call.operations) or otherwise
-                slug, model = candidate.channel.spec.slug, candidate.upstream_model
-                call.decision.candidates.append(CandidateTrace(slug, model, dropped=reason))
+                reason = _why_left_out(candidate, principal, operations) or otherwise
+                found.append(CandidateTrace(candidate.channel.spec.slug, candidate.upstream_model, dropped=reason))
+    return found
 
 
 def _why_left_out(candidate: Candidate, principal: Principal, operations: tuple[str, ...]) -> str:
@@ -81,31 +100,31 @@ def _why_left_out(candidate: Candidate, principal: Principal, operations: tuple[
     return "" if candidate.is_named else "has the model by a pattern only, and others speak the client's format"
 
 
-def _by_rules(
-    call: Call, gateway: Gateway, snapshot: Snapshot, principal: Principal, rules: tuple[Rule, ...]
-) -> list[list[Candidate]]:
+def _by_rules(call: Call, gateway: Gateway, snapshot: Snapshot, principal: Principal) -> list[list[Candidate]]:
     """Return the groups of the first rule that holds and can serve; none when there is no such rule."""
     decision, traits = call.decision, Traits(call, gateway.last_turns.tokens(principal.tenant_id, call.session_id))
+    rules = rules_for(snapshot, traits)
     found = first_match(rules, traits, snapshot, principal, call.operations, decision.rules.append)
     if found is None:
         return []
-    decision.rule, decision.model = found.slug, found.groups[0][0].public_model
+    decision.rule, decision.model = found.slug, found.known.groups[0][0].public_model
     decision.by = f"rule:{found.slug}"
+    decision.candidates += found.known.left_out
     for spent in found.spent:
         _remove(call, spent)
-    return found.groups
+    return found.known.groups
 
 
 class Match(NamedTuple):
     """The rule that decides, who may serve under it, and texts that have done their work."""
 
     slug: str
-    groups: list[list[Candidate]]
+    known: Known
     spent: list[str]
 
 
 def first_match(
-    rules: Iterable[Rule],
+    rules: Iterable[tuple[Rule, RuleTrace | None]],
     traits: Traits,
     snapshot: Snapshot,
     principal: Principal,
@@ -113,26 +132,50 @@ def first_match(
     note: Callable[[RuleTrace], None],
 ) -> Match | None:
     """Return what the first rule says whose conditions hold and whose target can serve; `note` hears of each rule."""
-    for rule in rules:
+    for rule, missed in rules:
+        if missed is not None:
+            note(missed)
+            continue
         if rule.fault:
             note(RuleTrace(rule.spec.slug, skipped=rule.fault[:MAX_MEASURED_CHARS]))
             continue
-        findings: list[Finding] = []
-        for test in rule.tests:
+        for test in rule.asked:
             finding = test(traits)
             if not finding.holds:
-                note(rule.miss(finding))
+                note(rule.trace if finding is rule.missed and rule.trace is not None else rule.miss(finding))
                 break
-            findings.append(finding)
         else:
             slug = rule.spec.slug
+            findings = [test(traits) for test in rule.tests]
             measured = ", ".join(each.measured for each in findings)[:MAX_MEASURED_CHARS]
-            asking = Asking(snapshot, principal, operations, traits.model, rule.keeps)
-            groups, skipped = asking.groups(_targets(snapshot, rule, findings))
-            note(RuleTrace(slug, True, measured, skipped[:MAX_MEASURED_CHARS]))
-            if groups:
-                return Match(slug, groups, [each.spent for each in findings if each.spent])
+            known = _known(rule, findings, traits, snapshot, principal, operations)
+            note(RuleTrace(slug, True, measured, known.read_as[:MAX_MEASURED_CHARS]))
+            if known.groups:
+                return Match(slug, known, [each.spent for each in findings if each.spent])
     return None
+
+
+def _known(
+    rule: Rule,
+    findings: list[Finding],
+    traits: Traits,
+    snapshot: Snapshot,
+    principal: Principal,
+    operations: tuple[str, ...],
+) -> Known:
+    """Return who may serve under a rule that holds; remembered where no condition names a target of its own."""
+    key = (id(rule), traits.model, operations, principal.models, principal.channels)
+    is_own = not any(each.target for each in findings)
+    known: tuple[Rule, Known] | None = snapshot.remembered.get(key) if is_own else None
+    if known is not None and known[0] is rule:
+        return known[1]
+    asking = Asking(snapshot, principal, operations, traits.model, rule.keeps)
+    groups, skipped = asking.groups(_targets(snapshot, rule, findings))
+    left_out = _left_out(snapshot, principal, operations, groups, "is not among the rule's targets")
+    found = Known(groups, left_out, skipped)
+    if is_own:
+        snapshot.remember(key, (rule, found))
+    return found
 
 
 def _targets(snapshot: Snapshot, rule: Rule, findings: list[Finding]) -> list[Target]:

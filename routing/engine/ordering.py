@@ -86,7 +86,7 @@ class Ordering:
         pinned = self._pinned(group)
         if pinned is not None and ranked[0].candidate is not pinned:
             ranked.sort(key=lambda each: each.candidate is not pinned)
-        self._trace(ranked, strategy, pinned)
+        self.call.untold.append(lambda: self._trace(ranked, strategy, pinned))
         return [each.candidate for each in ranked]
 
     def pinned_credential(self, candidate: Candidate) -> str:

@@ -86,7 +86,7 @@ def _order(call: Call, gateway: Gateway, groups: list[list[Candidate]]) -> Candi
     ordered = [candidate for group in groups for candidate in ordering.order_known(group)]
     told = {id(each): _why_not_now(each, ordering, gateway.clock()) for each in ordered}
     reasons = {key: reason for key, reason in told.items() if reason}
-    traces = call.decision.candidates
+    traces = call.tell().candidates
     # The order's traces stand behind those of channels that never were in it.
     for place, candidate in enumerate(ordered, len(traces) - len(ordered)):
         if reason := reasons.get(id(candidate)):

@@ -56,6 +56,8 @@ class Condition(ABC):
     says_when: ClassVar[bool] = False
     #: It asks for the conversation, so it is asked after those that do not.
     is_deep: ClassVar[bool] = True
+    #: It asks for nothing but the model and the tags of key and tenant: its answer is kept for all such requests.
+    is_settled: ClassVar[bool] = False
 
     @abstractmethod
     def test(self, value: Any, setting: Setting) -> Test | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from reprlib import repr as shortened
 from typing import Any
@@ -12,6 +12,7 @@ from routing.engine.decision import RuleTrace
 from routing.engine.rule import Condition, Finding, Keeps, Setting, Test
 from routing.engine.rules import RULES
 from routing.engine.snapshot import RuleSpec, Snapshot
+from routing.engine.traits import Traits
 
 #: What a rule is for. Each but the first and the last says when it holds by the condition of its own name.
 TYPES = ("default", "background", "think", "longContext", "webSearch", "image", "subagent", "custom")
@@ -23,9 +24,13 @@ class Rule:
     """One rule, ready to be asked. `fault` says why it cannot be; it is passed over then."""
 
     spec: RuleSpec
+    #: What the request's model and tags decide comes first: so many of the tests.
     tests: tuple[Test, ...] = ()
+    settled: int = 0
     keeps: tuple[Keeps, ...] = ()
     fault: str = ""
+    #: The tests that are left to be asked of each request.
+    asked: tuple[Test, ...] = ()
     #: The last finding that made it miss, and the trace of that: most rules miss by the same one again and again.
     missed: Finding | None = None
     trace: RuleTrace | None = None
@@ -60,12 +65,19 @@ def compile_rule(spec: RuleSpec, setting: Setting) -> Rule:
     found = conditions_of(spec.type, spec.condition)
     tests: list[Test] = []
     keeps: list[Keeps] = []
-    for name, value in sorted(found.items(), key=lambda item: _known(item[0]).is_deep):
+    settled = 0
+    for name, value in sorted(found.items(), key=lambda item: _place(_known(item[0]))):
         condition = _known(name)
         test, kept = condition.test(value, setting), condition.keeps(value)
-        tests += [test] if test is not None else []
+        if test is not None:
+            tests.append(test)
+            settled += condition.is_settled
         keeps += [kept] if kept is not None else []
-    return Rule(spec, tuple(tests), tuple(keeps))
+    return Rule(spec, tuple(tests), settled, tuple(keeps), asked=tuple(tests[settled:]))
+
+
+def _place(condition: Condition) -> tuple[bool, bool]:
+    return not condition.is_settled, condition.is_deep
 
 
 def _known(name: str) -> Condition:
@@ -87,6 +99,29 @@ def rules_of(snapshot: Snapshot) -> tuple[Rule, ...]:
         ranked = sorted(snapshot.document.rules, key=lambda spec: -spec.priority)
         ready = _READY[snapshot] = tuple(_made(spec, setting) for spec in ranked if spec.is_enabled)
     return ready
+
+
+def rules_for(snapshot: Snapshot, traits: Traits) -> tuple[tuple[Rule, RuleTrace | None], ...]:
+    """Return the rules with what the model and the tags decide of them already: a trace for those that miss by it."""
+    key = ("rules", traits.model, tuple(traits.key_tags.items()))
+    found: tuple[tuple[Rule, RuleTrace | None], ...] | None = snapshot.remembered.get(key)
+    if found is None:
+        found = judged(rules_of(snapshot), traits)
+        snapshot.remember(key, found)
+    return found
+
+
+def judged(rules: Iterable[Rule], traits: Traits) -> tuple[tuple[Rule, RuleTrace | None], ...]:
+    """Return rules with what the model and the tags decide of them; see `rules_for`."""
+    return tuple((rule, _settled(rule, traits)) for rule in rules)
+
+
+def _settled(rule: Rule, traits: Traits) -> RuleTrace | None:
+    for test in rule.tests[: rule.settled]:
+        finding = test(traits)
+        if not finding.holds:
+            return RuleTrace(rule.spec.slug, False, finding.measured)
+    return None
 
 
 def _made(spec: RuleSpec, setting: Setting) -> Rule:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from hashlib import blake2b
@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from analytics.engine.price_book import Prices
+from analytics.engine.price_book import PriceBook, Prices
 from analytics.engine.pricing import Price, overridden
 from channels_app.engine.operations import is_conversation
 from channels_app.engine.provider import Provider, Timeouts
@@ -22,6 +22,8 @@ from tenants.engine.limits import LimitSpec, QuotaSpec
 MAX_OFFERED = 1000
 #: Of so many model names a snapshot remembers which limits count; globs let clients ask for any number.
 MANY_MODELS = 1000
+#: So many answers a snapshot remembers; clients can ask under any number of names.
+MANY_ANSWERS = 2000
 
 
 class CredentialSpec(msgspec.Struct, frozen=True):
@@ -258,6 +260,10 @@ class Snapshot:
         #: By `name=value` of a key's tag, and by the channel's id.
         self.tag_quotas = _by_scope_id(spec for spec in quotas if spec.scope == "tag")
         self.channel_quotas = _by_scope_id(spec for spec in quotas if spec.scope == "channel")
+        #: What requests have asked of this snapshot before; see `remember`.
+        #: The groups whose prices were asked last, when, by which book, and what they were.
+        self._groups_priced: tuple[list[list[Candidate]], int, PriceBook, tuple[Price | None, ...]] | None = None
+        self.remembered: dict[Hashable, Any] = {}
         self._exact: dict[str, tuple[Candidate, ...]] = {}
         self._globs: list[tuple[str, Candidate]] = []
         found: dict[str, list[Candidate]] = {}
@@ -328,6 +334,20 @@ class Snapshot:
         except KeyError:
             price = self._priced[key] = self.price(candidate, at_s)
             return price
+
+    def prices_of(self, groups: list[list[Candidate]], at_s: float) -> tuple[Price | None, ...]:
+        """Return the different prices among candidates, remembered for the second as `price_now` is."""
+        known = self._groups_priced
+        if known is None or known[0] is not groups or known[1] != int(at_s) or known[2] is not self.prices.book:
+            found = tuple({self.price_now(each, at_s) for group in groups for each in group})
+            known = self._groups_priced = (groups, int(at_s), self.prices.book, found)
+        return known[3]
+
+    def remember(self, key: Hashable, value: Any) -> None:
+        """Keep what follows from this snapshot alone, so that it is worked out once; nobody may change it later."""
+        if len(self.remembered) >= MANY_ANSWERS:
+            self.remembered.clear()
+        self.remembered[key] = value
 
     def candidates(self, model: str) -> tuple[Candidate, ...]:
         """Return every way to serve exactly this public model name, channels that are switched off included."""

@@ -15,6 +15,7 @@ class Background(Condition):
     summary = "A small model for work on the side is asked for: its name has claude and haiku in it."
     example = True
     is_deep = False
+    is_settled = True
 
     def test(self, value: Any, setting: Setting) -> Test:
         """Take true, or false for the opposite."""

@@ -64,6 +64,7 @@ class ModelPattern(Condition):
     example = "opus|gpt-5"
     says_when = True
     is_deep = False
+    is_settled = True
 
     def test(self, value: Any, setting: Setting) -> Test:
         """Take a pattern."""

@@ -17,6 +17,7 @@ class _Tag(Condition):
 
     example: ClassVar[Any] = {"team": "core"}
     is_deep = False
+    is_settled = True
 
     @abstractmethod
     def tags(self, traits: Traits) -> Mapping[str, str]:
