@@ -1,4 +1,4 @@
-"""Journal: what a process has reserved from quotas, in a file of fixed slots that outlives the process (ADR 14)."""
+"""Journal: what a process has reserved from quotas, in a file of fixed slots that outlives the process (ADR 13)."""
 
 from __future__ import annotations
 

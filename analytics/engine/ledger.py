@@ -1,4 +1,4 @@
-"""Ledger: what is drawn from quotas and what became of it, in PostgreSQL; each change is one statement (ADR 14)."""
+"""Ledger: what is drawn from quotas and what became of it, in PostgreSQL; each change is one statement (ADR 13)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Accounts: slices of quotas that this process drew off the request path and reserves from in memory (ADR 14)."""
+"""Accounts: slices of quotas that this process drew off the request path and reserves from in memory (ADR 13)."""
 
 from __future__ import annotations
 

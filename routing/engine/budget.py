@@ -1,4 +1,4 @@
-"""Budget: which quotas a request counts against, the worst it may take from them, and what it took (ADR 14)."""
+"""Budget: which quotas a request counts against, the worst it may take from them, and what it took (ADR 13)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Upkeep of quotas beside the requests: slices are kept or given back, and what the dead left is charged (ADR 14)."""
+"""Upkeep of quotas beside the requests: slices are kept or given back, and what the dead left is charged (ADR 13)."""
 
 from __future__ import annotations
 
