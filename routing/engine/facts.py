@@ -18,7 +18,7 @@ from routing.engine.traits import Traits
 CHEAP = ("has_tools", "has_web_search", "images", "new_images", "is_thinking", "words")
 JUDGED = ("has_code", "category", "complexity", "intent")
 #: Of requests that pass unread, one in so many is read after its answer, so that there is something to replay.
-READ_EVERY = 10
+READ_EVERY = 25
 #: A longer body is not read for this.
 MAX_BYTES = 256 * 1024
 
