@@ -294,10 +294,13 @@ class Budget:
         left = max(0, spec.amount - account.spent)
         least = worst.of(spec.kind, worst.least_output)
         told = f"{quota_name(spec)} for {_owner(call, spec)} "
-        if left < least:
+        if not left:
             told += f"is used up ({amount_text(spec.kind, account.spent)})."
-            if left:
-                told += f" What this request needs at least is {amount_text(spec.kind, least)}."
+        elif left < least:
+            told += (
+                f"has {amount_text(spec.kind, left)} left, and this request needs {amount_text(spec.kind, least)} at "
+                "least. Send a shorter one."
+            )
         else:
             told += (
                 f"has {amount_text(spec.kind, left)} left, and this request may take "
