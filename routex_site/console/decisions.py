@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from routex_site.console.rows import duration_text
+from tenants.engine.quota import amount_text
 
 #: How the model's name was read → the sentence that says so.
 _READ = {
@@ -70,9 +71,10 @@ def _candidate(trace: dict[str, Any]) -> dict[str, Any]:
 def _spend(trace: dict[str, Any]) -> dict[str, Any]:
     waited_ms = trace.get("waited_ms", 0.0)
     passed = f"passed after {duration_text(waited_ms)}" if waited_ms else "passed"
+    asked = trace.get("asked", 0)
     return {
         "name": trace["name"],
-        "asked": trace.get("asked"),
+        "asked": amount_text("usd", asked) if trace.get("unit") == "nano_usd" else f"{asked:,}",
         "left": trace.get("left"),
         "result": trace.get("refused") or passed,
     }

@@ -34,8 +34,9 @@ def has_shortcuts(request: HttpRequest) -> bool:
 CONFIG_PAGES = (
     ("Channels", "channels", "admin:channels_app_channel_changelist"),
     ("Keys", "keys", "admin:tenants_gatewaykey_changelist"),
-    ("Aliases", "routing", "admin:routing_modelalias_changelist"),
+    ("Rules", "routing", "admin:routing_routingrule_changelist"),
     ("Limits", "limits", "admin:tenants_limit_changelist"),
+    ("Quotas", "limits", "admin:tenants_quota_changelist"),
     ("Members", "members", "admin:tenants_membership_changelist"),
     ("Audit", "audit", "admin:tenants_auditevent_changelist"),
     ("All settings", "settings", "admin:index"),

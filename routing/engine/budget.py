@@ -114,7 +114,7 @@ class Budget:
         if specs:
             groups, prices = self._priced(call, groups, specs)
             worst = self._worst(call, prices)
-            call.decision.spends += [SpendTrace(_label(spec), worst.of(spec.kind)) for spec in specs]
+            call.decision.spends += [_trace(call, spec, worst.of(spec.kind)) for spec in specs]
         return groups
 
     async def reserve_channel(self, call: Call, candidate: Candidate) -> None:
@@ -207,7 +207,6 @@ class Budget:
         need = worst.of(spec.kind)
         if not need:
             return
-        left = account.lease.free
         reservation = self.accounts.take(account, need, _request(call))
         if reservation is None:
             began_s = self.accounts.clock()
@@ -216,12 +215,12 @@ class Budget:
             except (psycopg.Error, OSError) as error:
                 raise _away() from error
             except GatewayError as refusal:
-                call.decision.spends.append(SpendTrace(_label(spec), need, max(0, account.lease.free), 0, refusal.code))
+                call.decision.spends.append(_trace(call, spec, need, refused=refusal.code))
                 raise
             call.quota_waited_ms += (waited_ms := (self.accounts.clock() - began_s) * 1000)
-            call.decision.spends.append(SpendTrace(_label(spec), need, max(0, account.lease.free), waited_ms))
+            call.decision.spends.append(_trace(call, spec, need, waited_ms))
         else:
-            call.decision.spends.append(SpendTrace(_label(spec), need, left))
+            call.decision.spends.append(_trace(call, spec, need))
         reservation.channel_id = channel_id
         call.reservations.append(reservation)
 
@@ -370,8 +369,11 @@ def _request(call: Call) -> tuple[str, str, int]:
     return call.id, call.principal.key_id, call.started_us
 
 
-def _label(spec: QuotaSpec) -> str:
-    return f"quota {spec.scope} {spec.kind}/{spec.window}"
+def _trace(call: Call, spec: QuotaSpec, asked: int, waited_ms: float = 0.0, refused: str = "") -> SpendTrace:
+    """Return what a quota was asked for; what is left of it only the ledger knows."""
+    unit = "nano_usd" if spec.kind == "usd" else ""
+    name = f"{_owner(call, spec)}: {quota_name(spec).lower()}"
+    return SpendTrace(name, asked, None, waited_ms, refused, unit)
 
 
 def _owner(call: Call, spec: QuotaSpec) -> str:

@@ -37,6 +37,8 @@ class SpendTrace(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     left: int | None = None
     waited_ms: float = 0.0
     refused: str = ""
+    #: What the amounts are, where they are neither requests nor tokens: `nano_usd`.
+    unit: str = ""
 
 
 class Decision(msgspec.Struct, omit_defaults=True):

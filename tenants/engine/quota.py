@@ -100,6 +100,7 @@ def reset_text(end_s: int | None, zone: str) -> str:
     return f"{local:%b} {local.day} {local:%H:%M %Z}"
 
 
+@lru_cache(maxsize=4096)
 def quota_name(spec: QuotaSpec) -> str:
     """Return a quota as a sentence begins with it: `Monthly budget of $50.00`."""
     noun = "budget" if spec.kind == "usd" else "quota"

@@ -49,7 +49,7 @@ async def test_what_is_reserved_is_the_worst_case_and_told_in_the_decision(tmp_p
     tokens_in = (decision.worst_cost_nano_usd - 3 * 100 * 10_000) // 1000
     assert 64 <= tokens_in <= 80  # the body's bytes, which a short prompt never exceeds
     assert [(spend.name, spend.asked) for spend in decision.spends] == [
-        ("quota tenant usd/month", decision.worst_cost_nano_usd)
+        ("tenant `acme`: monthly budget of $1.00", decision.worst_cost_nano_usd)
     ]
 
 
