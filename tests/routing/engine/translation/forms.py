@@ -73,7 +73,9 @@ def request_form(request: ChatRequest, carries: Carries) -> ChatRequest:
             messages[-1] = replace(messages[-1], parts=_results_first((*messages[-1].parts, *parts)))
         elif parts:
             messages.append(Message(message.role, _results_first(parts), name))
-    choice = request.tool_choice
+    choice, parallel = request.tool_choice, request.parallel_tool_calls
+    if choice is not None and choice.mode == "none" and carries.name == "anthropic":
+        parallel = None  # where no call is allowed, the flag has no place
     if request.parallel_tool_calls is False and choice is None and carries.name == "anthropic":
         choice = ToolChoice("auto")  # the flag is a member of the choice there
     return replace(
@@ -81,6 +83,7 @@ def request_form(request: ChatRequest, carries: Carries) -> ChatRequest:
         messages=tuple(replace(message, parts=_joined(message.parts, carries)) for message in messages),
         system=request.system if "system_blocks" in carries.keeps else _one_text(request.system),
         tool_choice=choice,
+        parallel_tool_calls=parallel,
         wants_usage=True,
         native={name: value for name, value in request.native.items() if name not in carries.added},
     )
