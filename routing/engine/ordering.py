@@ -66,7 +66,7 @@ class Ordering:
 
     async def order(self, group: Sequence[Candidate]) -> list[Candidate]:
         """Return a group's candidates, the one to try first at the front."""
-        model = group[0].public_model
+        model = group[0].remembered_as
         if self._session:
             pin = await self.gateway.sessions.find(self.tenant_id, (self._session, model))
             if pin is not None:
@@ -76,13 +76,13 @@ class Ordering:
     def order_known(self, group: Sequence[Candidate]) -> list[Candidate]:
         """Return the same, a session that is not known in this process being new."""
         if self.is_rehearsal and self._session:
-            pin = self.gateway.sessions.known(self.tenant_id, (self._session, group[0].public_model))
-            self._pins |= {group[0].public_model: pin} if pin is not None else {}
+            pin = self.gateway.sessions.known(self.tenant_id, (self._session, group[0].remembered_as))
+            self._pins |= {group[0].remembered_as: pin} if pin is not None else {}
         strategy = STRATEGIES[self.policy.strategy]
         if len(group) == 1:
             ranked = [Ranked(group[0], 0.0)]
         else:
-            ranked = strategy.order(group, self._situation(group[0].public_model))
+            ranked = strategy.order(group, self._situation(group[0].remembered_as))
         pinned = self._pinned(group)
         if pinned is not None and ranked[0].candidate is not pinned:
             ranked.sort(key=lambda each: each.candidate is not pinned)
@@ -91,12 +91,12 @@ class Ordering:
 
     def pinned_credential(self, candidate: Candidate) -> str:
         """Return the credential that the session used on a candidate's channel, "" for none."""
-        pin = self._pins.get(candidate.public_model)
+        pin = self._pins.get(candidate.remembered_as)
         return pin.credential if pin is not None and pin.channel_id == candidate.channel.spec.id else ""
 
     def answered(self, candidate: Candidate, credential: Credential) -> Name | None:
         """Keep the session where its request was answered; return its name, None where there is no session."""
-        model, channel_id = candidate.public_model, candidate.channel.spec.id
+        model, channel_id = candidate.remembered_as, candidate.channel.spec.id
         if not self._session or model in self._detours:
             return None
         before = self._pins.get(model)
@@ -119,7 +119,7 @@ class Ordering:
         """Return the candidate that the session is to stay on, and say on the call why when there is none."""
         if not self._session:
             return None
-        model = group[0].public_model
+        model = group[0].remembered_as
         pin = self._pins.get(model)
         if pin is None:
             self._say("new")

@@ -24,6 +24,8 @@ MAX_OFFERED = 1000
 MANY_MODELS = 1000
 #: So many answers a snapshot remembers; clients can ask under any number of names.
 MANY_ANSWERS = 2000
+#: Where a channel serves every name, nothing is remembered under more of a name than this.
+MAX_REMEMBERED_CHARS = 200
 
 
 class CredentialSpec(msgspec.Struct, frozen=True):
@@ -181,6 +183,8 @@ class Channel:
         """
         found = self._offered.get((operations, model))
         if found is None:
+            if len(model) > MAX_REMEMBERED_CHARS:
+                return self._operation(operations, model)
             if len(self._offered) >= MAX_OFFERED:  # callers may name any model to a channel with globs
                 self._offered.clear()
             found = self._offered[operations, model] = self._operation(operations, model)
@@ -213,6 +217,11 @@ class Candidate:
         weight = self.channel.spec.weight
         object.__setattr__(self, "place", 2 if weight <= 0 else int(not self.is_named))
         object.__setattr__(self, "share", 1.0 / weight if weight > 0 else 1.0)
+
+    @property
+    def remembered_as(self) -> str:
+        """Return the public model as far as things are remembered under it."""
+        return self.public_model[:MAX_REMEMBERED_CHARS]
 
     def operation(self, operations: tuple[str, ...]) -> str:
         """Return what to ask, of the operations that can answer a request; "" when none can."""
@@ -343,8 +352,13 @@ class Snapshot:
             known = self._groups_priced = (groups, int(at_s), self.prices.book, found)
         return known[3]
 
-    def remember(self, key: Hashable, value: Any) -> None:
-        """Keep what follows from this snapshot alone, so that it is worked out once; nobody may change it later."""
+    def remember(self, key: tuple[Hashable, ...], value: Any) -> None:
+        """Keep what follows from this snapshot alone, so that it is worked out once; nobody may change it later.
+
+        Not under names that are longer than any model's: clients could fill the memory with them.
+        """
+        if any(isinstance(part, str) and len(part) > MAX_REMEMBERED_CHARS for part in key):
+            return
         if len(self.remembered) >= MANY_ANSWERS:
             self.remembered.clear()
         self.remembered[key] = value

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from routing.engine.breaker import Breaker
 from routing.engine.retries import RetryWindow
-from routing.engine.snapshot import Channel, Credential
+from routing.engine.snapshot import MAX_REMEMBERED_CHARS, Channel, Credential
 
 #: How much of the newest measurement goes into the average.
 NEWEST_SHARE = 0.2
@@ -87,11 +87,15 @@ class ChannelState:
     def measured(self, model: str, is_stream: bool, ms: float) -> None:
         """Take a time to the first content into the average."""
         known = self.first_token_ms
-        key = (model, is_stream)
+        key = (model[:MAX_REMEMBERED_CHARS], is_stream)
         before = known.get(key)
         known[key] = ms if before is None else before + NEWEST_SHARE * (ms - before)
         if len(known) > MAX_MODELS:
             del known[next(iter(known))]
+
+    def speed(self, model: str, is_stream: bool) -> float | None:
+        """Return the milliseconds to the first content as they were lately; None for what was never measured."""
+        return self.first_token_ms.get((model[:MAX_REMEMBERED_CHARS], is_stream))
 
     def ready_at_s(self, credentials: Sequence[Credential]) -> float:
         """Return when the channel may be tried again: the breaker's time, or the first credential's."""

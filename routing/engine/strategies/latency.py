@@ -24,7 +24,7 @@ class Latency(Strategy):
         numbers = []
         for candidate in candidates:
             state = states[candidate.channel.spec.id]
-            known = state.first_token_ms.get((candidate.upstream_model, is_stream))
+            known = state.speed(candidate.upstream_model, is_stream)
             numbers.append((math.inf if state.in_flight else -1.0) if known is None else known)
         ranked = ascending(candidates, numbers, situation.chance)
         if situation.chance() < EXPLORED:

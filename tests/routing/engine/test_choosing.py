@@ -10,7 +10,7 @@ from routing.engine import asgi
 from routing.engine.call import Call
 from routing.engine.lastturns import LastTurns
 from routing.engine.pipeline import serve
-from routing.engine.snapshot import ModelSpec, PolicySpec, RuleSpec
+from routing.engine.snapshot import MANY_ANSWERS, ModelSpec, PolicySpec, RuleSpec
 from tests.routing.engine.cast import channel, principal
 from tests.routing.engine.harness import PATHS, Harness, status, streamed
 
@@ -343,3 +343,16 @@ async def test_the_first_smart_routers_scenarios_hold(rules, content, members, e
     assert answer.status == 200
     assert answer.headers["x-routex-channel"] == (expected or SONNET)
     assert ("x-routex-rule" in answer.headers) == (expected is not None)
+
+
+async def test_a_snapshot_remembers_nothing_under_long_names_and_not_too_many_answers():
+    harness = Harness(channels=[channel("a", models=("*",))])
+    built = harness.configuration.built
+    for number in range(MANY_ANSWERS + 10):
+        built.remember(("asked", f"m{number}"), number)
+    assert len(built.remembered) <= MANY_ANSWERS
+    built.remembered.clear()
+    assert (await harness.ask(model="m" * 5000)).status == 200
+    assert not built.remembered
+    await harness.ask(model="m")
+    assert built.remembered
