@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from routing.engine.codec import Exchange
@@ -20,6 +21,8 @@ _READ = {
 _CATEGORIES = frozenset({"cyber", "bio", "frontier_llm", "reasoning_extraction", "general_harms"})
 #: What is said where an answer was withheld and nobody said why.
 REFUSED = "The model refused to answer."
+#: A reason that is not known here and may well be a new one; anything else is damage.
+_WORD = re.compile(r"[a-z][a-z0-9_]{0,59}")
 
 
 def finish_of(reason: Any, sequence: Any, details: Any, *, has_calls: bool) -> Finish:
@@ -57,7 +60,7 @@ def stop_object(finish: Finish, exchange: Exchange, *, has_calls: bool, is_refus
         stop["stop_reason"], stop["stop_sequence"] = "stop_sequence", finish.sequence
     elif finish.reason == "pause":
         stop["stop_reason"] = "pause_turn"
-    elif finish.reason == "other" and is_own and finish.detail:
+    elif finish.reason == "other" and is_own and _WORD.fullmatch(finish.detail):
         stop["stop_reason"] = finish.detail
     return stop
 

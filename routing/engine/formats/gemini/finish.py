@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import re
+
 from routing.engine.messages import Finish
 
+#: A reason that is not known here and may well be a new one; anything else is damage.
+_WORD = re.compile(r"[A-Z][A-Z0-9_]{0,59}")
 #: Words for an answer that was held back.
 _FILTERS = frozenset(
     {
@@ -44,4 +48,4 @@ def encode_finish(finish: Finish | None, *, is_own: bool, is_refusal: bool) -> s
         return "MAX_TOKENS"
     if finish.reason == "filter" or (is_refusal and finish.reason == "stop"):
         return finish.detail if finish.detail in _FILTERS else "SAFETY"
-    return finish.detail if finish.reason == "other" and is_own and finish.detail else "STOP"
+    return finish.detail if finish.reason == "other" and is_own and _WORD.fullmatch(finish.detail) else "STOP"
