@@ -139,7 +139,7 @@ class AnthropicReading(Reading):
         self.count("output_tokens", (usage or {}).get("output_tokens"))
         stop = (event.get("delta") or {}).get("stop_reason")
         if stop is not None:
-            # Upstreams invent reasons; those that could be one, and are no other format's, are told to their own clients.
+            # Upstreams invent reasons; what could be one, and is no other format's, is told to their own clients.
             is_foreign = stop in {"stop", "length", "tool_calls", "content_filter", "completed", "incomplete"}
             is_word = isinstance(stop, str) and re.fullmatch(r"[a-z][a-z0-9_]*", stop) and not is_foreign
             self.expect(stop in self.STOPS or is_word, f"stop_reason is {stop!r}")
