@@ -231,7 +231,7 @@ def decode_answer(body: bytes, exchange: Exchange) -> ChatAnswer:
 
 def seconds_of(value: Any) -> int:
     """Return a time in whole seconds since the epoch, 0 for anything else."""
-    return int(value) if isinstance(value, int | float) else 0
+    return int(value) if isinstance(value, int | float) and 0 <= value < 2**63 else 0
 
 
 def finish_of(incomplete: Any, *, has_calls: bool) -> Finish:

@@ -255,7 +255,7 @@ class Telling:
             events.append(ToolDelta(item.call, pending))
 
     def _argue(self, item: Item, text: str, events: Events) -> None:
-        if not text:
+        if not text or item.has_ended:
             return
         item.seen.add(0)
         if item.call < 0:
