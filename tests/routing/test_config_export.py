@@ -98,9 +98,11 @@ channel_entries = entries(
         "models": lists(words | entries({"name": words, "upstream": words}), str, 3).filter(
             lambda models: models and len({m if isinstance(m, str) else m["name"] for m in models}) == len(models)
         ),
-        # Prices go by the upstream's name: a public name that stands for another one is refused.
+        # Prices go by the upstream's name; a renamed public one is refused.
         "prices": st.dictionaries(
-            words.map("priced {}".format), st.just({"input_usd_per_mtok": "1.250", "output_usd_per_mtok": "2"}), max_size=2
+            words.map("priced {}".format),
+            st.just({"input_usd_per_mtok": "1.250", "output_usd_per_mtok": "2"}),
+            max_size=2,
         ),
         "priority": st.integers(-(2**31), 2**31 - 1), "weight": st.integers(0, 2**31 - 1), "enabled": st.booleans(),
         "transformers": st.lists(
