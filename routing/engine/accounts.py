@@ -108,7 +108,8 @@ class Accounts:
         self.now_s = now_s
         self._folder = folder
         self._journal: Journal | None = None
-        self._accounts: dict[str, Account] = {}
+        #: By tenant and quota.
+        self._accounts: dict[tuple[str, str], Account] = {}
         #: Accounts of windows that are over, until their last request ended.
         self._past: list[Account] = []
         #: Slots of requests that ended, until the ledger has their charges.
@@ -119,13 +120,14 @@ class Accounts:
 
     def account(self, spec: QuotaSpec, tenant_id: str, zone: str) -> Account:
         """Return the account of a quota's window that is now."""
-        account = self._accounts.get(spec.id)
+        key = (tenant_id, spec.id)
+        account = self._accounts.get(key)
         now_s = self.now_s()
         if account is None or not account.span.holds(now_s):
             if account is not None:
                 self._past.append(account)
             span = window_at(spec.window, zone, now_s)
-            account = self._accounts[spec.id] = Account(spec, tenant_id, span, Lease(new_id("lea")))
+            account = self._accounts[key] = Account(spec, tenant_id, span, Lease(new_id("lea")))
         elif account.spec is not spec:
             account.is_lowered = account.is_lowered or spec.amount < account.spec.amount
             account.spec, account.used_up_until_s = spec, 0.0

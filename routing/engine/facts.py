@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import logging
 from collections.abc import Mapping
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -14,6 +15,8 @@ from routing.engine.gateway import Gateway
 from routing.engine.messages import ChatRequest
 from routing.engine.traits import Traits
 
+logger = logging.getLogger("routex.facts")
+
 #: Traits that cost next to nothing once a conversation is decoded, and those that read its whole text.
 CHEAP = ("has_tools", "has_web_search", "images", "new_images", "is_thinking", "words")
 JUDGED = ("has_code", "category", "complexity", "intent")
@@ -24,9 +27,12 @@ MAX_BYTES = 256 * 1024
 
 
 def observe(call: Call, gateway: Gateway) -> None:
-    """Note what rules may ask about a request, once its answer is delivered; nobody waits for it."""
-    if call.asked is None or call.snapshot is None or not call.is_conversation or len(call.body) > MAX_BYTES:
-        return
+    """Note what rules may ask about a request, once its answer is delivered; nobody waits for it.
+
+    Whatever goes wrong here, the request's record and its charges must not be lost for it.
+    """
+    if call.snapshot is None or call.served_by is None or not call.is_conversation or len(call.body) > MAX_BYTES:
+        return  # only what a channel answered is ever replayed
     gateway.observed += 1
     is_sampled = gateway.observed % READ_EVERY == 0
     if call.conversation is None and not is_sampled:
@@ -36,6 +42,8 @@ def observe(call: Call, gateway: Gateway) -> None:
         call.decision.facts = facts_of(traits, CHEAP + JUDGED if is_sampled else CHEAP)
     except GatewayError:
         return  # a body that only its own upstream could read
+    except Exception:  # part of `settle`: nothing but a note is lost
+        logger.exception("request %s cannot be noted for replays", call.id)
 
 
 def facts_of(traits: Traits, names: tuple[str, ...]) -> dict[str, Any]:

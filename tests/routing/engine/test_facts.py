@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from routing.engine import facts
 from routing.engine.facts import READ_EVERY, NotRecorded, RecordedTraits
 from routing.engine.rule import Setting
 from routing.engine.rules import RULES
@@ -91,3 +92,23 @@ def test_every_condition_can_be_asked_of_a_recorded_request():
             assert test is None or test(recorded()).holds in {True, False}
         except NotRecorded as missing:
             assert missing.what
+
+
+@pytest.mark.asyncio
+async def test_a_fault_in_noting_loses_neither_the_record_nor_what_was_counted(monkeypatch):
+    def broken(*_):
+        raise RuntimeError("a fault")
+
+    monkeypatch.setattr(facts, "facts_of", broken)
+    harness = Harness()
+    for _ in range(READ_EVERY):
+        assert (await harness.ask()).status == 200
+    assert len(harness.records) == READ_EVERY
+
+
+@pytest.mark.asyncio
+async def test_what_no_channel_answered_is_not_read():
+    harness = Harness()
+    for _ in range(2 * READ_EVERY):
+        assert (await harness.ask(model="nobody's")).status == 404
+    assert not any(record.decision.facts for record in harness.records)
