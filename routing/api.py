@@ -9,6 +9,7 @@ from dataclasses import asdict
 from typing import Any
 
 import msgspec
+from asgiref.sync import async_to_sync
 from django.core.exceptions import ValidationError
 from django.db.models import QuerySet
 from django.utils import timezone
@@ -170,7 +171,7 @@ class Routing(Resource):
         tenant = self.caller.tenant
         assert tenant is not None
         try:
-            told = simulate(
+            told = async_to_sync(simulate)(
                 snapshot=snapshot_now(tenant=tenant),
                 principal=_principal(tenant.pk, values.get("key", "")),
                 gateway=live_gateway(request._request),

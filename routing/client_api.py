@@ -8,7 +8,7 @@ import msgspec
 from ninja import Field, Router, Schema
 
 from routing.engine.errors import GatewayError
-from routing.engine.gateway import Gateway
+from routing.engine.snapshot import Snapshot
 from routing.selectors import ServedModel, models_for
 from routing.simulation import UnknownPath, guessed_path, live_gateway, simulate, snapshot_now
 from routing.snapshots import DoesNotCompile
@@ -72,18 +72,11 @@ class RehearsedOut(Schema):
 @router.post("/routing/test", response=RehearsedOut, tags=["routing"])
 async def routing_test(request: ClientRequest, given: RoutingTrialIn) -> dict[str, Any]:
     """Tell where a request with this key would go and why; nothing is sent, counted or recorded."""
-    told: dict[str, Any] = await in_tenant(
-        request.auth.tenant_id, _tried, principal=request.auth, gateway=live_gateway(request), given=given
-    )
-    return told
-
-
-def _tried(*, principal: Principal, gateway: Gateway, given: RoutingTrialIn) -> dict[str, Any]:
     try:
-        told = simulate(
-            snapshot=snapshot_now(tenant=Tenant.objects.get(pk=principal.tenant_id)),
-            principal=principal,
-            gateway=gateway,
+        told = await simulate(
+            snapshot=await in_tenant(request.auth.tenant_id, _snapshot, principal=request.auth),
+            principal=request.auth,
+            gateway=live_gateway(request),
             path=given.path or guessed_path(given.request),
             body=given.request,
             headers=given.headers,
@@ -96,3 +89,7 @@ def _tried(*, principal: Principal, gateway: Gateway, given: RoutingTrialIn) -> 
         raise ClientError(error.status, error.code, error.message) from None
     found: dict[str, Any] = msgspec.to_builtins(told)
     return found
+
+
+def _snapshot(*, principal: Principal) -> Snapshot:
+    return snapshot_now(tenant=Tenant.objects.get(pk=principal.tenant_id))

@@ -67,7 +67,7 @@ def snapshot_now(*, tenant: Tenant) -> Snapshot:
     return build_snapshot(document, provider=PROVIDERS.__getitem__, unseal=lambda sealed: sealed, prices=prices)
 
 
-def simulate(
+async def simulate(
     *,
     snapshot: Snapshot,
     principal: Principal,
@@ -78,6 +78,8 @@ def simulate(
     client_address: str = "",
 ) -> Rehearsed:
     """Return what would become of a request: the gateway's own steps up to the first try.
+
+    Async without waiting for anything, so that it runs on the loop that the live gateway's state belongs to.
 
     Raises:
         UnknownPath: no request goes to this path.
