@@ -52,15 +52,16 @@ MODEL = "bench-1"
 GOAL_US, GOAL_TRIPS = 60.0, 0.2
 #: Far more than the bench asks for.
 PLENTY = 10**12
-_BODY = json.dumps(
-    {
-        "model": MODEL,
-        "messages": [
-            {"role": "system", "content": "You are a kind assistant. " * 3},
-            {"role": "user", "content": "Please tell me how far the harbour is from here. " * 6},
-        ],
-    }
-).encode()
+
+
+def _body(system: str) -> bytes:
+    said = {"role": "user", "content": "Please tell me how far the harbour is from here. " * 6}
+    return json.dumps({"model": MODEL, "messages": [{"role": "system", "content": system}, said]}).encode()
+
+
+_PLAIN = _body("You are a kind assistant. " * 3)
+#: A rule's keyword stands where no rule looks for it: each rule on texts and lengths has to be asked.
+_AMBIGUOUS = _body("You are a kind assistant. You deploy 4 answers. " * 2)
 
 
 @dataclass(slots=True)
@@ -127,28 +128,28 @@ def _snapshot(*, rules: int, channels: int, limits: int, quotas: int) -> Snapsho
     return build_snapshot(document, provider=PROVIDERS.__getitem__, unseal=lambda _: "secret")
 
 
-def _calls(snapshot: Snapshot, form: Format, principal: Principal) -> list[Call]:
+def _calls(snapshot: Snapshot, form: Format, principal: Principal, body: bytes) -> list[Call]:
     """Return requests that are read and not decided about yet."""
     made = []
     for _ in range(BATCH):
         route = form.route("/v1/chat/completions")
         assert route is not None
-        call = Call("req_bench", form, route, {b"user-agent": b"bench"}, {}, body=_BODY)
+        call = Call("req_bench", form, route, {b"user-agent": b"bench"}, {}, body=body)
         call.principal, call.snapshot = principal, snapshot
-        call.asked = form.read_request(route, {}, _BODY)
+        call.asked = form.read_request(route, {}, body)
         call.operations, call.is_conversation = answering(route.operation, False), True
         made.append(call)
     return made
 
 
-async def _measure(snapshot: Snapshot, store: Store, folder: Path) -> Costs:
+async def _measure(snapshot: Snapshot, store: Store, folder: Path, body: bytes = _PLAIN) -> Costs:
     accounts = Accounts(FullLedger(), folder)  # type: ignore[arg-type]
     gateway = Gateway(configuration=None, upstreams=None, records=None, store=store, budget=Budget(accounts))  # type: ignore[arg-type]
     form, principal = FORMATS["openai-chat"], Principal(tenant_id="ten_bench", key_id="key_bench", key_slug="bench")
     costs = Costs()
     trips: list[float] = []
     for _ in range(REPEATS):
-        calls = _calls(snapshot, form, principal)
+        calls = _calls(snapshot, form, principal, body)
         before = getattr(store, "trips", 0)
         chosen: list[list[list[Candidate]]] = []
 
@@ -200,6 +201,8 @@ def measure() -> dict[str, Costs]:
         for label, (rules, channels, limits, quotas) in sizes.items():
             snapshot = _snapshot(rules=rules, channels=channels, limits=limits, quotas=quotas)
             figures[label] = asyncio.run(_measure(snapshot, MemoryStore(), _made(folders)))
+        label = "the same, with a rule's keyword in the system prompt"
+        figures[label] = asyncio.run(_measure(snapshot, MemoryStore(), _made(folders), _AMBIGUOUS))
         server = valkey.start(Path(name))
         try:
             figures["the same, counted in Valkey"] = asyncio.run(_shared(snapshot, server.url, _made(folders)))

@@ -116,7 +116,7 @@ def _judge(
                 snapshot,
                 principal,
                 answering(record.operation, record.is_stream),
-                lambda trace: None,
+                [],
             )
         except NotRecorded as missing:
             found.unknown[missing.what] += 1

@@ -78,12 +78,12 @@ class Journal:
         if not self._free:
             raise JournalFull
         slot = self._free.pop()
-        ids = (entry.request_id, entry.tenant_id, entry.key_id, entry.quota_id, entry.lease_id)
-        packed = _SLOT.pack(
-            entry.amount, entry.window_s, entry.started_us, entry.is_money, *(each.encode() for each in ids)
-        )
+        request_id, tenant_id, key_id, quota_id, lease_id, amount, window_s, started_us, is_money, _ = entry
         at = slot * _SLOT_BYTES
-        self._map[at + 8 : at + 8 + len(packed)] = packed
+        _SLOT.pack_into(
+            self._map, at + 8, amount, window_s, started_us, is_money, request_id.encode(), tenant_id.encode(),
+            key_id.encode(), quota_id.encode(), lease_id.encode(),
+        )  # fmt: skip
         # Last, so that a slot whose process died in the middle of writing it is none.
         self._map[at] = _OPEN
         return slot

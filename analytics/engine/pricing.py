@@ -98,14 +98,20 @@ def worst_cost(input_tokens: int, output_tokens: int, price: Price) -> int:
     Every token counts as the dearest kind, at the dearest rates that the prompt's size may lead to. Searches that the
     provider's own tools make are left out: nothing bounds their number.
     """
-    levels = [price.rates, *(tier.rates for tier in price.tiers if input_tokens > tier.above)]
-    total = input_tokens * max(map(_dearest_input, levels)) + output_tokens * max(map(_dearest_output, levels))
+    input_rate, output_rate = _dearest_input(price.rates), _dearest_output(price.rates)
+    for tier in price.tiers:
+        if input_tokens > tier.above:
+            input_rate = max(input_rate, _dearest_input(tier.rates))
+            output_rate = max(output_rate, _dearest_output(tier.rates))
+    total = input_tokens * input_rate + output_tokens * output_rate
     return price.request_nano_usd - (-total // _PER)
 
 
 def _dearest_input(rates: Rates) -> int:
-    kinds = (rates.cache_read, rates.cache_write, rates.cache_write_1h, rates.input_audio, rates.input_image)
-    return max(rates.input, *(rate or 0 for rate in kinds))
+    return max(
+        rates.input, rates.cache_read or 0, rates.cache_write or 0, rates.cache_write_1h or 0, rates.input_audio or 0,
+        rates.input_image or 0,
+    )  # fmt: skip
 
 
 def _dearest_output(rates: Rates) -> int:

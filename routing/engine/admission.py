@@ -120,7 +120,8 @@ async def _take(call: Call, gateway: Gateway, specs: Iterable[LimitSpec]) -> tup
     principal = call.principal
     assert principal is not None
     flow = (principal.tenant_id, principal.key_id)
-    grants: list[Grant] = []
+    asked: list[Grant] = []
+    call.untold.append(lambda: _tell(call, asked))
     has_no_tokens = is_count(call.route.operation)
     try:
         for spec in specs:
@@ -131,23 +132,27 @@ async def _take(call: Call, gateway: Gateway, specs: Iterable[LimitSpec]) -> tup
                 n = max(1, input_tokens(call))
             account = gateway.limits.account(principal.tenant_id, spec)
             taken = await account.take(n, flow)
-            call.decision.spends.append(
-                SpendTrace(
-                    name=f"{_owner(call, spec)}: {account.text}",
-                    asked=n,
-                    left=taken.left,
-                    waited_ms=taken.waited_s * 1000,
-                    refused="" if taken.granted else "uncounted" if taken.is_closed else "reached",
-                )
-            )
-            grant = Grant(account, spec, n, taken)
+            asked.append(Grant(account, spec, n, taken))
             if not taken.granted:
-                return grants, grant
-            grants.append(grant)
+                return asked[:-1], asked[-1]
     except BaseException:  # the client left while this waited
-        give_back(grants)
+        give_back(asked)
         raise
-    return grants, None
+    return asked, None
+
+
+def _tell(call: Call, asked: Iterable[Grant]) -> None:
+    """Note on the decision what became of each ask."""
+    for account, spec, n, taken in ((each.account, each.spec, each.n, each.taken) for each in asked):
+        call.decision.spends.append(
+            SpendTrace(
+                name=f"{_owner(call, spec)}: {account.text}",
+                asked=n,
+                left=taken.left,
+                waited_ms=taken.waited_s * 1000,
+                refused="" if taken.granted else "uncounted" if taken.is_closed else "reached",
+            )
+        )
 
 
 def _model_of(groups: list[list[Candidate]]) -> str:

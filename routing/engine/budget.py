@@ -47,6 +47,8 @@ class Worst:
     prices: tuple[Price, ...]
     #: An answer of fewer tokens than this is of no use.
     useful_tokens: int = LEAST_OUTPUT_TOKENS
+    #: The most that it may cost in nano-USD, once somebody asked.
+    _nano_usd: int | None = None
 
     @property
     def least_output(self) -> int:
@@ -57,10 +59,16 @@ class Worst:
         """Return it as a quota of that kind counts it, perhaps with a shorter answer."""
         if kind == "requests":
             return 1
-        output = (self.output_tokens if output_tokens is None else output_tokens) * self.choices
-        if kind == "tokens":
-            return self.input_tokens + output
-        return max((worst_cost(self.input_tokens, output, price) for price in self.prices), default=0)
+        if kind == "usd" and output_tokens is None:
+            if self._nano_usd is None:
+                self._nano_usd = self._cost(self.output_tokens)
+            return self._nano_usd
+        output = self.output_tokens if output_tokens is None else output_tokens
+        return self._cost(output) if kind == "usd" else self.input_tokens + output * self.choices
+
+    def shorten(self, output_tokens: int) -> None:
+        """Go by a shorter answer from now on."""
+        self.output_tokens, self._nano_usd = output_tokens, None
 
     def output_for(self, kind: str, amount: int) -> int:
         """Return the longest answer that an amount is enough for, in tokens."""
@@ -69,6 +77,10 @@ class Worst:
             middle = (low + high + 1) // 2
             low, high = (middle, high) if self.of(kind, middle) <= amount else (low, middle - 1)
         return low
+
+    def _cost(self, output_tokens: int) -> int:
+        output = output_tokens * self.choices
+        return max([worst_cost(self.input_tokens, output, price) for price in self.prices], default=0)
 
 
 class Budget:
@@ -114,7 +126,8 @@ class Budget:
         if specs:
             groups, prices = self._priced(call, groups, specs)
             worst = self._worst(call, prices)
-            call.decision.spends += [_trace(call, spec, worst.of(spec.kind)) for spec in specs]
+            for spec in specs:
+                _note(call, spec, worst.of(spec.kind))
         return groups
 
     async def reserve_channel(self, call: Call, candidate: Candidate) -> None:
@@ -215,12 +228,12 @@ class Budget:
             except (psycopg.Error, OSError) as error:
                 raise _away() from error
             except GatewayError as refusal:
-                call.decision.spends.append(_trace(call, spec, need, refused=refusal.code))
+                _note(call, spec, need, refused=refusal.code)
                 raise
             call.quota_waited_ms += (waited_ms := (self.accounts.clock() - began_s) * 1000)
-            call.decision.spends.append(_trace(call, spec, need, waited_ms))
+            _note(call, spec, need, waited_ms)
         else:
-            call.decision.spends.append(_trace(call, spec, need))
+            _note(call, spec, need)
         reservation.channel_id = channel_id
         call.reservations.append(reservation)
 
@@ -279,7 +292,7 @@ class Budget:
         output = worst.output_for(kind, free)
         if output < worst.output_tokens:
             _cap(call, output)
-            worst.output_tokens = output
+            worst.shorten(output)
         found = accounts.take(account, worst.of(kind), _request(call), is_first=True)
         if found is None:
             raise self._reserved_by_others(call, account)
@@ -369,8 +382,12 @@ def _request(call: Call) -> tuple[str, str, int]:
     return call.id, call.principal.key_id, call.started_us
 
 
-def _trace(call: Call, spec: QuotaSpec, asked: int, waited_ms: float = 0.0, refused: str = "") -> SpendTrace:
-    """Return what a quota was asked for; what is left of it only the ledger knows."""
+def _note(call: Call, spec: QuotaSpec, asked: int, waited_ms: float = 0.0, refused: str = "") -> None:
+    """Note what a quota was asked for, to be put into words later; what is left of it only the ledger knows."""
+    call.untold.append(lambda: call.decision.spends.append(_trace(call, spec, asked, waited_ms, refused)))
+
+
+def _trace(call: Call, spec: QuotaSpec, asked: int, waited_ms: float, refused: str) -> SpendTrace:
     unit = "nano_usd" if spec.kind == "usd" else ""
     name = f"{_owner(call, spec)}: {quota_name(spec).lower()}"
     return SpendTrace(name, asked, None, waited_ms, refused, unit)

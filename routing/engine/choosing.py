@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import msgspec
@@ -12,7 +12,7 @@ from routing.engine.decision import CandidateTrace, RuleTrace
 from routing.engine.gateway import Gateway
 from routing.engine.resolution import check_asked, look_up, resolve
 from routing.engine.rule import Finding
-from routing.engine.ruleset import Rule, rules_for
+from routing.engine.ruleset import Rule, Stretch, rules_of
 from routing.engine.snapshot import Candidate, Snapshot
 from routing.engine.targets import Asking, Target, target_named
 from routing.engine.traits import Traits
@@ -103,8 +103,8 @@ def _why_left_out(candidate: Candidate, principal: Principal, operations: tuple[
 def _by_rules(call: Call, gateway: Gateway, snapshot: Snapshot, principal: Principal) -> list[list[Candidate]]:
     """Return the groups of the first rule that holds and can serve; none when there is no such rule."""
     decision, traits = call.decision, Traits(call, gateway.last_turns.tokens(principal.tenant_id, call.session_id))
-    rules = rules_for(snapshot, traits)
-    found = first_match(rules, traits, snapshot, principal, call.operations, decision.rules.append)
+    stretches = rules_of(snapshot).stretches(snapshot, traits)
+    found = first_match(stretches, traits, snapshot, principal, call.operations, decision.rules)
     if found is None:
         return []
     decision.rule, decision.model = found.slug, found.known.groups[0][0].public_model
@@ -124,34 +124,30 @@ class Match(NamedTuple):
 
 
 def first_match(
-    rules: Iterable[tuple[Rule, RuleTrace | None]],
+    stretches: Iterable[Stretch],
     traits: Traits,
     snapshot: Snapshot,
     principal: Principal,
     operations: tuple[str, ...],
-    note: Callable[[RuleTrace], None],
+    traces: list[RuleTrace],
 ) -> Match | None:
-    """Return what the first rule says whose conditions hold and whose target can serve; `note` hears of each rule."""
-    for rule, missed in rules:
-        if missed is not None:
-            note(missed)
-            continue
-        if rule.fault:
-            note(RuleTrace(rule.spec.slug, skipped=rule.fault[:MAX_MEASURED_CHARS]))
-            continue
+    """Return what the first rule says whose conditions hold and whose target can serve, and note each rule's trace."""
+    for misses, rule in stretches:
+        traces += misses
+        if rule is None:
+            break
         for test in rule.asked:
             finding = test(traits)
             if not finding.holds:
-                note(rule.trace if finding is rule.missed and rule.trace is not None else rule.miss(finding))
+                traces.append(rule.trace if finding is rule.missed and rule.trace is not None else rule.miss(finding))
                 break
         else:
-            slug = rule.spec.slug
             findings = [test(traits) for test in rule.tests]
             measured = ", ".join(each.measured for each in findings)[:MAX_MEASURED_CHARS]
             known = _known(rule, findings, traits, snapshot, principal, operations)
-            note(RuleTrace(slug, True, measured, known.read_as[:MAX_MEASURED_CHARS]))
+            traces.append(RuleTrace(rule.spec.slug, True, measured, known.read_as[:MAX_MEASURED_CHARS]))
             if known.groups:
-                return Match(slug, known, [each.spent for each in findings if each.spent])
+                return Match(rule.spec.slug, known, [each.spent for each in findings if each.spent])
     return None
 
 

@@ -35,6 +35,17 @@ def by_model(request: ChatRequest) -> int:
     return COUNTERS["openai" if request.model.lower().startswith(_OPENAI_MODELS) else "claude"](request)
 
 
+def most_tokens(body: bytes) -> int | None:
+    """Return how many tokens none of COUNTERS can count beyond in a body; None where only reading it can tell.
+
+    A character takes a byte or more and counts 0.79 at most, a message 12 bytes or more and counts 4, and each picture
+    is called an image or linked as a file somewhere.
+    """
+    if b"\\u" in body:
+        return None
+    return 2 * len(body) + 3 + 1500 * (body.count(b"image") + body.count(b"file"))
+
+
 #: Counters that a rule may name.
 COUNTERS: Mapping[str, Callable[[ChatRequest], int]] = {
     "heuristic": by_model,

@@ -72,7 +72,7 @@ def foresee(call: Call, gateway: Gateway) -> Rehearsed:
         channel="" if first is None else first.channel.spec.slug,
         model="" if first is None else first.upstream_model,
         upstream_format="" if first is None else first.operation(call.operations).partition(":")[0],
-        decision=call.decision,
+        decision=call.tell(),
         error=error,
     )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from reprlib import repr as shortened
 from typing import Any, ClassVar
@@ -44,6 +44,22 @@ class Setting:
     timezone: str = "UTC"
 
 
+class Screen(ABC):
+    """A look at a request as it came in, which settles many rules with the same condition at once.
+
+    Rules mostly miss, and whatever asks for the conversation makes it be read. A screen never says that a condition
+    holds, and says that it does not only where the condition itself would say so.
+    """
+
+    @abstractmethod
+    def look(self, traits: Traits) -> Hashable:
+        """Return what is seen: one of few values, since what follows from it is remembered under it."""
+
+    @abstractmethod
+    def missed(self, value: Any, seen: Hashable) -> str:
+        """Return in a few words why the condition cannot hold with that value; "" where it has to be asked."""
+
+
 class Condition(ABC):
     """A kind of condition. Pure: it sees the request's traits and nothing else."""
 
@@ -66,6 +82,10 @@ class Condition(ABC):
         Raises:
             ValueError: it is no value of this condition; the text says what to write instead.
         """
+
+    def screen(self, values: Sequence[Any]) -> Screen | None:
+        """Return a screen for all rules that have this condition, with these values; None where there is none."""
+        return None
 
     def keeps(self, value: Any) -> Keeps | None:
         """Return which channels the rule may still go to, None for all."""

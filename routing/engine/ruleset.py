@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Hashable, Iterable, Mapping
+from dataclasses import dataclass, field
 from reprlib import repr as shortened
-from typing import Any
+from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
 from routing.engine.decision import RuleTrace
-from routing.engine.rule import Condition, Finding, Keeps, Setting, Test
+from routing.engine.rule import Condition, Finding, Keeps, Screen, Setting, Test
 from routing.engine.rules import RULES
 from routing.engine.snapshot import RuleSpec, Snapshot
 from routing.engine.traits import Traits
 
 #: What a rule is for. Each but the first and the last says when it holds by the condition of its own name.
 TYPES = ("default", "background", "think", "longContext", "webSearch", "image", "subagent", "custom")
+#: Characters that are kept of why a rule cannot be asked.
+MAX_FAULT_CHARS = 300
 _OWN_TESTS = frozenset(TYPES) - {"default", "custom"}
 
 
@@ -24,6 +26,8 @@ class Rule:
     """One rule, ready to be asked. `fault` says why it cannot be; it is passed over then."""
 
     spec: RuleSpec
+    #: Each condition that it has, with its value.
+    conditions: dict[str, Any] = field(default_factory=dict)
     #: What the request's model and tags decide comes first: so many of the tests.
     tests: tuple[Test, ...] = ()
     settled: int = 0
@@ -73,7 +77,7 @@ def compile_rule(spec: RuleSpec, setting: Setting) -> Rule:
             tests.append(test)
             settled += condition.is_settled
         keeps += [kept] if kept is not None else []
-    return Rule(spec, tuple(tests), settled, tuple(keeps), asked=tuple(tests[settled:]))
+    return Rule(spec, found, tuple(tests), settled, tuple(keeps), asked=tuple(tests[settled:]))
 
 
 def _place(condition: Condition) -> tuple[bool, bool]:
@@ -86,41 +90,78 @@ def _known(name: str) -> Condition:
     return RULES[name]
 
 
-_READY: WeakKeyDictionary[Snapshot, tuple[Rule, ...]] = WeakKeyDictionary()
+#: What each screen saw of a request, by the condition that it is for.
+Seen = Mapping[str, tuple[Screen, Hashable]]
 
 
-def rules_of(snapshot: Snapshot) -> tuple[Rule, ...]:
-    """Return the rules of a snapshot that are switched on, highest priority first; made ready on first use."""
-    if not snapshot.document.rules:
-        return ()
-    ready = _READY.get(snapshot)
-    if ready is None:
+class Stretch(NamedTuple):
+    """Rules that are known to miss, one after the other, and the rule after them that has to be asked, if any."""
+
+    misses: tuple[RuleTrace, ...]
+    rule: Rule | None
+
+
+class Ruleset:
+    """The rules of a snapshot that are switched on, highest priority first, and their conditions' screens."""
+
+    def __init__(self, snapshot: Snapshot) -> None:
         setting = Setting(snapshot.document.timezone)
         ranked = sorted(snapshot.document.rules, key=lambda spec: -spec.priority)
-        ready = _READY[snapshot] = tuple(_made(spec, setting) for spec in ranked if spec.is_enabled)
+        self.rules = tuple(_made(spec, setting) for spec in ranked if spec.is_enabled)
+        values: dict[str, list[Any]] = {}
+        for rule in self.rules:
+            for name, value in rule.conditions.items():
+                values.setdefault(name, []).append(value)
+        screens = {name: RULES[name].screen(found) for name, found in values.items()}
+        self.screens = {name: screen for name, screen in screens.items() if screen is not None}
+
+    def stretches(self, snapshot: Snapshot, traits: Traits) -> tuple[Stretch, ...]:
+        """Return what the model, the tags and the screens leave to be asked; the same for many requests."""
+        looks = [screen.look(traits) for screen in self.screens.values()]
+        key = ("rules", traits.model, tuple(traits.key_tags.items()), *looks)
+        found: tuple[Stretch, ...] | None = snapshot.remembered.get(key)
+        if found is None:
+            seen = dict(zip(self.screens, zip(self.screens.values(), looks, strict=True), strict=True))
+            found = judged(self.rules, traits, seen)
+            snapshot.remember(key, found)
+        return found
+
+
+_READY: WeakKeyDictionary[Snapshot, Ruleset] = WeakKeyDictionary()
+
+
+def rules_of(snapshot: Snapshot) -> Ruleset:
+    """Return a snapshot's rules, made ready on first use."""
+    ready = _READY.get(snapshot)
+    if ready is None:
+        ready = _READY[snapshot] = Ruleset(snapshot)
     return ready
 
 
-def rules_for(snapshot: Snapshot, traits: Traits) -> tuple[tuple[Rule, RuleTrace | None], ...]:
-    """Return the rules with what the model and the tags decide of them already: a trace for those that miss by it."""
-    key = ("rules", traits.model, tuple(traits.key_tags.items()))
-    found: tuple[tuple[Rule, RuleTrace | None], ...] | None = snapshot.remembered.get(key)
-    if found is None:
-        found = judged(rules_of(snapshot), traits)
-        snapshot.remember(key, found)
-    return found
+def judged(rules: Iterable[Rule], traits: Traits, seen: Seen | None = None) -> tuple[Stretch, ...]:
+    """Return rules with what the model, the tags and perhaps some screens decide of them already."""
+    stretches: list[Stretch] = []
+    misses: list[RuleTrace] = []
+    for rule in rules:
+        trace = RuleTrace(rule.spec.slug, skipped=rule.fault) if rule.fault else _settled(rule, traits, seen or {})
+        if trace is not None:
+            misses.append(trace)
+        else:
+            stretches.append(Stretch(tuple(misses), rule))
+            misses = []
+    return (*stretches, Stretch(tuple(misses), None))
 
 
-def judged(rules: Iterable[Rule], traits: Traits) -> tuple[tuple[Rule, RuleTrace | None], ...]:
-    """Return rules with what the model and the tags decide of them; see `rules_for`."""
-    return tuple((rule, _settled(rule, traits)) for rule in rules)
-
-
-def _settled(rule: Rule, traits: Traits) -> RuleTrace | None:
+def _settled(rule: Rule, traits: Traits, seen: Seen) -> RuleTrace | None:
     for test in rule.tests[: rule.settled]:
         finding = test(traits)
         if not finding.holds:
             return RuleTrace(rule.spec.slug, False, finding.measured)
+    for name, value in rule.conditions.items():
+        if name in seen:
+            screen, look = seen[name]
+            if why := screen.missed(value, look):
+                return RuleTrace(rule.spec.slug, False, why)
     return None
 
 
@@ -129,4 +170,4 @@ def _made(spec: RuleSpec, setting: Setting) -> Rule:
     try:
         return compile_rule(spec, setting)
     except (ValueError, TypeError, LookupError) as error:  # a package's condition may know less of its values
-        return Rule(spec, fault=str(error))
+        return Rule(spec, fault=str(error)[:MAX_FAULT_CHARS])

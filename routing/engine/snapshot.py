@@ -212,9 +212,14 @@ class Candidate:
     place: int = field(init=False, compare=False, default=0)
     #: 1 / weight, what a weighted draw is raised to.
     share: float = field(init=False, compare=False, default=1.0)
+    #: Of the channel, at hand for whoever orders many candidates.
+    weight: int = field(init=False, compare=False, default=0)
+    channel_id: str = field(init=False, compare=False, default="")
 
     def __post_init__(self) -> None:
         weight = self.channel.spec.weight
+        object.__setattr__(self, "weight", weight)
+        object.__setattr__(self, "channel_id", self.channel.spec.id)
         object.__setattr__(self, "place", 2 if weight <= 0 else int(not self.is_named))
         object.__setattr__(self, "share", 1.0 / weight if weight > 0 else 1.0)
 
@@ -269,9 +274,9 @@ class Snapshot:
         #: By `name=value` of a key's tag, and by the channel's id.
         self.tag_quotas = _by_scope_id(spec for spec in quotas if spec.scope == "tag")
         self.channel_quotas = _by_scope_id(spec for spec in quotas if spec.scope == "channel")
-        #: What requests have asked of this snapshot before; see `remember`.
         #: The groups whose prices were asked last, when, by which book, and what they were.
         self._groups_priced: tuple[list[list[Candidate]], int, PriceBook, tuple[Price | None, ...]] | None = None
+        #: What requests have asked of this snapshot before; see `remember`.
         self.remembered: dict[Hashable, Any] = {}
         self._exact: dict[str, tuple[Candidate, ...]] = {}
         self._globs: list[tuple[str, Candidate]] = []

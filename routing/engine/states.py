@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from routing.engine.breaker import Breaker
 from routing.engine.retries import RetryWindow
+from routing.engine.rounds import Round
 from routing.engine.snapshot import MAX_REMEMBERED_CHARS, Channel, Credential
 
 #: How much of the newest measurement goes into the average.
@@ -111,8 +112,8 @@ class TenantStates(dict[str, ChannelState]):
         super().__init__()
         #: Model → requests so far.
         self._turns: dict[str, int] = {}
-        #: Model → channel id → what smooth weighted round robin owes it.
-        self._credits: dict[str, dict[str, float]] = {}
+        #: Model, channels and their weights → whose turn it is among them.
+        self._rounds: dict[tuple[str, tuple[str, ...], tuple[int, ...]], Round] = {}
 
     def __missing__(self, channel_id: str) -> ChannelState:
         state = self[channel_id] = ChannelState()
@@ -126,14 +127,15 @@ class TenantStates(dict[str, ChannelState]):
             del self._turns[next(iter(self._turns))]
         return turn
 
-    def credits(self, model: str) -> dict[str, float]:
-        """Return what each channel is owed for the model; the caller changes it."""
-        owed = self._credits.get(model)
-        if owed is None:
-            owed = self._credits[model] = {}
-            if len(self._credits) > MAX_MODELS:
-                del self._credits[next(iter(self._credits))]
-        return owed
+    def round(self, model: str, channel_ids: tuple[str, ...], weights: tuple[int, ...]) -> Round:
+        """Return whose turn it is for the model among channels of these weights."""
+        key = (model, channel_ids, weights)
+        found = self._rounds.get(key)
+        if found is None:
+            found = self._rounds[key] = Round(weights)
+            if len(self._rounds) > MAX_MODELS:
+                del self._rounds[next(iter(self._rounds))]
+        return found
 
 
 class ChannelStates:

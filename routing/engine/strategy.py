@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from operator import attrgetter
 
 import msgspec
 
@@ -60,7 +61,7 @@ class Strategy(ABC):
         A channel that lists a model has it; one with a glob that matches merely may, and comes behind. Weight 0 comes
         last of all: it is asked for only when nothing else is left.
         """
-        if max([candidate.place for candidate in candidates]) == 0:
+        if not any(map(_place, candidates)):
             return self.rank(candidates, situation)
         places = [[c for c in candidates if c.place == place] for place in range(3)]
         return [each for group in places if group for each in self.rank(group, situation)]
@@ -90,3 +91,6 @@ def ascending(candidates: Sequence[Candidate], numbers: Sequence[float], chance:
     # Sorting is stable: the weighted shuffle survives among equals.
     places.sort(key=numbers.__getitem__)
     return [Ranked(candidates[at], numbers[at]) for at in places]
+
+
+_place = attrgetter("place")

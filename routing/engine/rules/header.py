@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Hashable, Sequence
 from fnmatch import translate
 from reprlib import repr as shortened
 from typing import Any
 
-from routing.engine.rule import MAX_TEXT_CHARS, MAX_TEXTS, Condition, Finding, Setting, Test
+from routing.engine.rule import MAX_TEXT_CHARS, MAX_TEXTS, Condition, Finding, Screen, Setting, Test
 from routing.engine.traits import Traits
 
 _NAME = re.compile(r"[a-z0-9!#$%&'*+.^_`|~-]{1,100}")
@@ -31,7 +32,7 @@ class HeaderIs(Condition):
             raise ValueError("header looks like {x-team: core}, with true for any value")
         globs = [(str(name).lower(), _glob(name, wanted)) for name, wanted in value.items()]
         hit = Finding(True, "the headers are there")
-        misses = {name: Finding(False, f"header `{name}` is not sent or has another value") for name, _ in globs}
+        misses = {name: Finding(False, _missing(name)) for name, _ in globs}
 
         def test(traits: Traits) -> Finding:
             for name, glob in globs:
@@ -41,6 +42,31 @@ class HeaderIs(Condition):
             return hit
 
         return test
+
+    def screen(self, values: Sequence[Any]) -> Screen:
+        """Return a look at which of the named headers are there."""
+        return _Sent(values)
+
+
+class _Sent(Screen):
+    """Which of the headers that rules name were sent."""
+
+    def __init__(self, values: Sequence[Any]) -> None:
+        self._names = frozenset(str(name).lower().encode("latin-1") for value in values for name in value)
+
+    def look(self, traits: Traits) -> Hashable:
+        """Return the names of those that were."""
+        return self._names.intersection(traits.headers)
+
+    def missed(self, value: Any, seen: Hashable) -> str:
+        """Say which header is missing."""
+        assert isinstance(seen, frozenset)
+        names = (str(name).lower() for name in value)
+        return next((_missing(name) for name in names if name.encode("latin-1") not in seen), "")
+
+
+def _missing(name: str) -> str:
+    return f"header `{name}` is not sent or has another value"
 
 
 def _glob(name: Any, wanted: Any) -> re.Pattern[str] | None:

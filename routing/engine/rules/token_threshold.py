@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable, Sequence
 from reprlib import repr as shortened
 from typing import Any
 
-from routing.engine.counters import COUNTERS
-from routing.engine.rule import Condition, Finding, Setting, Test, number
+from routing.engine.counters import COUNTERS, most_tokens
+from routing.engine.rule import Condition, Finding, Screen, Setting, Test, number
 from routing.engine.traits import Traits
 
 _COUNTERS = (*COUNTERS, "estimate")
@@ -22,9 +23,7 @@ class TokenThreshold(Condition):
 
     def test(self, value: Any, setting: Setting) -> Test:
         """Take a number, or {"tokens": number, "counter": name}."""
-        counter = "heuristic"
-        if isinstance(value, dict) and value.keys() <= {"tokens", "counter"} and "tokens" in value:
-            value, counter = value["tokens"], value.get("counter", counter)
+        value, counter = _read(value)
         if counter not in _COUNTERS:
             known = ", ".join(_COUNTERS)
             raise ValueError(f"{self.name}: there is no counter {shortened(counter)}; there are: {known}")
@@ -35,3 +34,32 @@ class TokenThreshold(Condition):
             return Finding(tokens >= least, f"{tokens} of {least} tokens")
 
         return test
+
+    def screen(self, values: Sequence[Any]) -> Screen:
+        """Return a look at how long the body is."""
+        return _Most(max(least for least, _ in map(_read, values)))
+
+
+class _Most(Screen):
+    """How many tokens the messages can have at most, as their body is no longer."""
+
+    def __init__(self, beyond: int) -> None:
+        self._beyond = beyond
+
+    def look(self, traits: Traits) -> Hashable:
+        """Return it, rounded up to a power of two; 0 where it settles nothing."""
+        most = most_tokens(traits.call.body)
+        return 1 << most.bit_length() if most is not None and most < self._beyond else 0
+
+    def missed(self, value: Any, seen: Hashable) -> str:
+        """Say so where the counters of messages cannot reach the value."""
+        least, counter = _read(value)
+        assert isinstance(seen, int)
+        return f"at most {seen} of {least} tokens" if seen and seen < least and counter in COUNTERS else ""
+
+
+def _read(value: Any) -> tuple[Any, Any]:
+    """Return the number and the counter, as they stand in the rule."""
+    if isinstance(value, dict) and value.keys() <= {"tokens", "counter"} and "tokens" in value:
+        return value["tokens"], value.get("counter", "heuristic")
+    return value, "heuristic"

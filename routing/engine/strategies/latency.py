@@ -23,7 +23,7 @@ class Latency(Strategy):
         states, is_stream = situation.states, situation.is_stream
         numbers = []
         for candidate in candidates:
-            state = states[candidate.channel.spec.id]
+            state = states[candidate.channel_id]
             known = state.speed(candidate.upstream_model, is_stream)
             numbers.append((math.inf if state.in_flight else -1.0) if known is None else known)
         ranked = ascending(candidates, numbers, situation.chance)

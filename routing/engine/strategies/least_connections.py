@@ -14,7 +14,7 @@ class LeastConnections(Strategy):
     def rank(self, candidates: Sequence[Candidate], situation: Situation) -> list[Ranked]:
         """Return the candidates by rising load."""
         states = situation.states
-        numbers = [states[c.channel.spec.id].in_flight * c.share for c in candidates]
+        numbers = [states[c.channel_id].in_flight * c.share for c in candidates]
         return ascending(candidates, numbers, situation.chance)
 
     def words(self, number: float) -> str:

@@ -14,7 +14,7 @@ class LeastUsed(Strategy):
     def rank(self, candidates: Sequence[Candidate], situation: Situation) -> list[Ranked]:
         """Return the candidates by rising use."""
         states = situation.states
-        of = [states[candidate.channel.spec.id] for candidate in candidates]
+        of = [states[candidate.channel_id] for candidate in candidates]
         if None in [state.used for state in of]:
             # Begun at nothing, a newcomer would get every request until it has caught up.
             shares = [state.used * c.share for state, c in zip(of, candidates, strict=True) if state.used is not None]

@@ -13,9 +13,7 @@ class Random(Strategy):
 
     def rank(self, candidates: Sequence[Candidate], situation: Situation) -> list[Ranked]:
         """Return the candidates in a weighted random order."""
-        return [
-            Ranked(candidates[at], candidates[at].channel.spec.weight) for at in shuffled(candidates, situation.chance)
-        ]
+        return [Ranked(candidates[at], candidates[at].weight) for at in shuffled(candidates, situation.chance)]
 
     def words(self, number: float) -> str:
         """Return the weight."""

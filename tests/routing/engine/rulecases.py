@@ -25,6 +25,7 @@ def traits(
     body: Any = None,
     *,
     name: str = "openai-chat",
+    path: str = "",
     model: str = "m",
     text: Any = "Hello",
     headers: dict[str, str] | None = None,
@@ -39,7 +40,7 @@ def traits(
         body = {"model": model, "messages": [{"role": "user", "content": text}]} | members
     raw = body if isinstance(body, bytes) else json.dumps(body).encode()
     known = FORMATS[name]
-    route = known.route(PATHS[name]) or Route(f"{name}:")
+    route = known.route(path or PATHS[name]) or Route(f"{name}:")
     sent = {each.encode(): value.encode() for each, value in (headers or {}).items()}
     call = Call("req_1", known, route, sent, {}, body=raw, started_us=int(at.timestamp() * 1e6))
     call.principal = principal(tags=key_tags or {})

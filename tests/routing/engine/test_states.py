@@ -73,5 +73,5 @@ def test_memory_does_not_grow_with_the_models_that_callers_name():
     for number in range(MAX_MODELS + 50):
         state.measured(f"m{number}", False, 1.0)
         states.next_turn(f"m{number}")
-        states.credits(f"m{number}")
-    assert len(state.first_token_ms) == len(states._turns) == len(states._credits) == MAX_MODELS
+        states.round(f"m{number}", ("a", "b"), (1, 1)).turn()
+    assert len(state.first_token_ms) == len(states._turns) == len(states._rounds) == MAX_MODELS
