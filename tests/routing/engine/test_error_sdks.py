@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-import time
-from collections.abc import AsyncIterator
 from typing import Any
 
 import anthropic
@@ -17,13 +14,13 @@ from google import genai
 from google.genai import errors as genai_errors
 from google.genai import types as genai_types
 
-from channels_app.engine.provider import UpstreamRequest, UpstreamResponse
 from routing.engine.catalogue import CATALOGUE, MAX_WAIT_S, ROWS, Row
 from routing.engine.errors import GatewayError, RateLimited
 from routing.engine.snapshot import PolicySpec
+from tenants.engine.limits import LimitSpec
 from tests.routing.engine.cast import channel
 from tests.routing.engine.dialects import DIALECTS
-from tests.routing.engine.harness import KEY, Harness, Scripted, Step, status
+from tests.routing.engine.harness import KEY, Harness, status
 
 pytestmark = pytest.mark.asyncio
 MESSAGE = "What happened. Why. What to do."
@@ -152,54 +149,65 @@ async def test_clients_try_again_unless_several_channels_have_failed(monkeypatch
     assert door.tries == tries and waits == [5.0] * (tries - 1)
 
 
-class Limited(Scripted):
-    """Takes one request in each window; says truly how long the window still is."""
-
-    window_s = 0.04
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.free_at_s = 0.0
-        self.good = b""
-
-    async def send(self, request: UpstreamRequest, upstreams: Any) -> UpstreamResponse:
-        left_s = self.free_at_s - time.monotonic()
-        if left_s <= 0:
-            self.free_at_s = time.monotonic() + self.window_s
-            return self._response(Step(chunks=[self.good]))
-        wait = str(int(left_s * 1000) + 1).encode()
-        head = [(b"content-type", b"application/json"), (b"retry-after-ms", wait)]
-        return self._response(Step(429, [b'{"error":{"message":"slow down"}}'], head))
-
-    def _response(self, step: Step) -> UpstreamResponse:
-        async def chunks() -> AsyncIterator[bytes]:
-            for chunk in step.chunks:
-                yield chunk
-
-        async def close() -> None:
-            return
-
-        return UpstreamResponse(step.status, step.headers, chunks(), close)
+#: How each algorithm is made to say no to the third of three requests at once, and to tell a wait.
+LIMITS: dict[str, dict[str, Any]] = {
+    "sliding window": {},
+    "token bucket": {"algorithm": "token_bucket"},
+    "leaky bucket": {"algorithm": "leaky_bucket", "options": {"queue": 0}},
+    "warm up": {"algorithm": "warm_up"},
+    "adaptive": {"algorithm": "adaptive", "options": {"burst": 2}},
+    "tokens": {"kind": "tokens", "limit": 40},
+    "requests at once": {"kind": "concurrency", "limit": 1},
+}
 
 
-@pytest.mark.parametrize("name", CLIENTS[:3])
-async def test_whoever_waits_as_told_succeeds(name):
-    harness = Harness()
-    limited = Limited()
-    limited.good = DIALECTS[name].good().chunks[0]
-    for known in harness.configuration.built.channels.values():
-        object.__setattr__(known, "provider", limited)
-    harness.gateway.clock = time.monotonic
-    door = Door(harness)
-    asked, succeeded = 40, 0
-    for _ in range(asked):
-        try:
-            await door.ask(name)
-            succeeded += 1
-        except (openai.APIStatusError, anthropic.APIStatusError):
-            await asyncio.sleep(limited.window_s)
-    assert succeeded >= 0.95 * asked
-    assert door.tries > asked, "nobody was ever told to wait"
+class Waiting:
+    """Official clients at a gateway with one limit; time passes only while somebody waits as told."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, name: str, limit: dict[str, Any]) -> None:
+        self.spec = LimitSpec(**({"id": "lim_1", "limit": 2, "window_s": 60} | limit))
+        self.harness = Harness(limits=(self.spec,))
+        self.harness.provider.steps = [DIALECTS[name].good() for _ in range(100)]
+        self.harness.provider.endpoints = DIALECTS[name].endpoints(is_translated=False)  # type: ignore[misc]
+        self.name, self.door, self.waits = name, Door(self.harness), [0.0]
+        monkeypatch.setattr(anyio, "sleep", self.wait)
+
+    async def wait(self, wait_s: float) -> None:
+        """Let time pass; whoever held the place of a request at once is done with it meanwhile."""
+        self.waits.append(wait_s)
+        self.harness.now_s += wait_s
+        if self.spec.kind == "concurrency":
+            self.harness.gateway.limits.account("ten_1", self.spec).give_back(1)
+
+    async def ask(self) -> bool:
+        """Ask once and return whether there was an answer; Google's package leaves it to its user to wait."""
+        if self.spec.kind == "concurrency":
+            await self.harness.gateway.limits.account("ten_1", self.spec).take(1, ("ten_1", "key_1"))
+        for is_last in (False, True):
+            try:
+                await self.door.ask(self.name)
+            except genai_errors.ClientError as refused:
+                if is_last or refused.code != 429:
+                    return False
+                delay = next(each["retryDelay"] for each in refused.details["error"]["details"] if "retryDelay" in each)
+                await self.wait(float(delay.removesuffix("s")))
+            except (openai.APIStatusError, anthropic.APIStatusError):
+                return False
+            else:
+                return True
+        return False
+
+
+@pytest.mark.parametrize("name", CLIENTS)
+@pytest.mark.parametrize("limit", LIMITS.values(), ids=LIMITS)
+async def test_whoever_waits_as_told_succeeds(monkeypatch, name, limit):
+    waiting = Waiting(monkeypatch, name, limit)
+    assert [await waiting.ask() for _ in range(40)] == [True] * 40
+    told = waiting.waits[1:]
+    assert len(told) >= 4, "hardly anybody was ever told to wait"
+    # One wait is enough, and none is longer than the window.
+    assert waiting.door.tries == 40 + len(told)
+    assert min(told) > 0 and max(told) <= waiting.spec.window_s + 1
 
 
 async def test_the_rows_that_clients_may_repeat_are_those_that_pass_by_themselves():
