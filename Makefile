@@ -68,7 +68,7 @@ check: setup-dev ## Linters, types, import contracts, missing migrations, stale 
 	@$(BIN)/ruff format --check -q .
 	@$(BIN)/lint-imports --no-logo
 	@$(BIN)/mypy .
-	@$(BIN)/codespell --skip '*.lock,*/fuzz/failures,*/token_samples.json,./data,./static/vendor,./requirements*.txt,./.venv*,./.git' --ignore-words-list 'ans,ist,fo,hel,te,ue,crd,chanel,chanels,brin,nmae,caf,thi'
+	@$(BIN)/codespell --skip '*/vocabularies/*,*.lock,*/fuzz/failures,*/token_samples.json,./data,./static/vendor,./requirements*.txt,./.venv*,./.git' --ignore-words-list 'ans,ist,fo,hel,te,ue,crd,chanel,chanels,brin,nmae,caf,thi'
 	@$(BIN)/python tests/missing_migrations.py
 	@$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec docker-compose.yml
 	@$(BIN)/python tests/sizes.py

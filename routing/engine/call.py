@@ -55,6 +55,8 @@ class Call:
     in_flight: ChannelState | None = None
     #: About how many tokens its input has, once `estimate.input_tokens` was asked.
     input_tokens: int | None = None
+    #: How many tokens its messages have, by counters that rules asked.
+    counts: dict[str, int] = field(default_factory=dict)
     decision: Decision = field(default_factory=Decision)
     #: Parts of the decision that are put into words only when somebody reads them.
     untold: list[Callable[[], None]] = field(default_factory=list)

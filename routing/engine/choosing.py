@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable
 from typing import NamedTuple
 
@@ -24,6 +25,23 @@ MAX_MEASURED_CHARS = 300
 _encode = msgspec.json.Encoder().encode
 
 
+async def prepare(call: Call) -> None:
+    """Work out beside the event loop what a request's rules may ask and what would take long."""
+    snapshot = call.snapshot
+    assert snapshot is not None
+    if snapshot.document.rules and (errands := rules_of(snapshot).errands) and _asks_rules(call, snapshot):
+        traits = Traits(call)
+        for errand in errands:
+            if (work := errand(traits)) is not None:
+                await asyncio.to_thread(work)
+
+
+def _asks_rules(call: Call, snapshot: Snapshot) -> bool:
+    assert call.asked is not None
+    is_pinned = bool(call.header(b"x-routex-channel"))
+    return bool(snapshot.document.rules) and not is_pinned and look_up(snapshot, call.asked.model)[2] == "name"
+
+
 def choose(call: Call, gateway: Gateway) -> list[list[Candidate]]:
     """Return the groups of candidates to be tried one after the other, and write into the decision why.
 
@@ -39,7 +57,7 @@ def choose(call: Call, gateway: Gateway) -> list[list[Candidate]]:
     assert snapshot is not None and principal is not None and asked is not None
     pinned = call.header(b"x-routex-channel")
     decision.asked_model = asked.model
-    if snapshot.document.rules and not pinned and look_up(snapshot, asked.model)[2] == "name":
+    if _asks_rules(call, snapshot):
         check_asked(principal, asked.model)
         groups = _by_rules(call, gateway, snapshot, principal)
         if call.input_tokens is not None:

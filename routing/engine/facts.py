@@ -9,7 +9,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from routing.engine.call import Call
-from routing.engine.counters import COUNTERS
+from routing.engine.counters import EXACT, THUMBS
 from routing.engine.errors import GatewayError
 from routing.engine.gateway import Gateway
 from routing.engine.messages import ChatRequest
@@ -49,7 +49,9 @@ def observe(call: Call, gateway: Gateway) -> None:
 def facts_of(traits: Traits, names: tuple[str, ...]) -> dict[str, Any]:
     """Return traits as plain values: those named, the tokens by every counter, and the last turn's."""
     found = {name: getattr(traits, name) for name in names}
-    found["tokens"] = {name: count(traits.request) for name, count in COUNTERS.items()}
+    found["tokens"] = {name: count(traits.request) for name, count in THUMBS.items()}
+    if EXACT in traits.call.counts:
+        found["tokens"][EXACT] = traits.call.counts[EXACT]
     found["input_tokens"] = traits.input_tokens
     found["last_input_tokens"] = traits.last_input_tokens
     if "has_code" in found:
@@ -113,7 +115,12 @@ class RecordedTraits(Traits):
 
     def tokens(self, counter: str) -> int:
         """Return the tokens as they were counted then."""
-        return self.input_tokens if counter == "estimate" else int(self._fact("tokens")[counter])
+        if counter == "estimate":
+            return self.input_tokens
+        counts = self._fact("tokens")
+        if counter not in counts:
+            raise NotRecorded(f"tokens, {counter}")
+        return int(counts[counter])
 
     def header(self, name: str) -> str | None:
         """Return the one header that is kept."""

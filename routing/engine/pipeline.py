@@ -9,7 +9,7 @@ from typing import Protocol
 from routing.engine.admission import admit_by_limits, settle_limits
 from routing.engine.attempts import Attempt
 from routing.engine.call import Call
-from routing.engine.choosing import choose, note_turn
+from routing.engine.choosing import choose, note_turn, prepare
 from routing.engine.compression import decompressed, is_plain
 from routing.engine.counting import serve_count
 from routing.engine.errors import Forbidden, Unauthenticated, Unavailable
@@ -44,6 +44,7 @@ async def serve(call: Call, gateway: Gateway, incoming: Incoming, reply: Reply) 
     call.principal = authenticate(call, gateway)
     await admit(call, gateway)
     await parse(call, incoming, gateway.max_body_bytes)
+    await prepare(call)
     groups = route(call, gateway)
     groups = await spend(call, gateway, groups)
     call.queue_ms = call.elapsed_ms()

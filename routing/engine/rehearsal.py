@@ -6,6 +6,7 @@ import msgspec
 
 from routing.engine.admission import foresee_limits
 from routing.engine.call import Call
+from routing.engine.choosing import prepare
 from routing.engine.decision import Decision
 from routing.engine.errors import GatewayError, Overloaded, named
 from routing.engine.gateway import Gateway
@@ -42,6 +43,7 @@ async def rehearse(call: Call, gateway: Gateway, incoming: Incoming, reply: Repl
     call.principal = authenticate(call, gateway)
     await admit(call, gateway)
     await parse(call, incoming, gateway.max_body_bytes)
+    await prepare(call)
     body = msgspec.json.encode(foresee(call, gateway))
     await reply.start(
         200,

@@ -34,6 +34,8 @@ class Finding(msgspec.Struct, frozen=True, gc=False):
 #: One condition with its value, made ready: asked of every request, so it costs what its trait costs and little more.
 Test = Callable[[Traits], Finding]
 Keeps = Callable[[ChannelSpec], bool]
+#: Says of a request what has to be worked out for it beside the event loop, before its rules are asked; None: nothing.
+Errand = Callable[[Traits], Callable[[], object] | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +87,10 @@ class Condition(ABC):
 
     def screen(self, values: Sequence[Any]) -> Screen | None:
         """Return a screen for all rules that have this condition, with these values; None where there is none."""
+        return None
+
+    def errand(self, values: Sequence[Any]) -> Errand | None:
+        """Return what may take long for rules that have this condition, with these values; None where nothing does."""
         return None
 
     def keeps(self, value: Any) -> Keeps | None:

@@ -102,7 +102,7 @@ class Stretch(NamedTuple):
 
 
 class Ruleset:
-    """The rules of a snapshot that are switched on, highest priority first, and their conditions' screens."""
+    """The rules of a snapshot that are switched on, highest priority first, with screens and errands."""
 
     def __init__(self, snapshot: Snapshot) -> None:
         setting = Setting(snapshot.document.timezone)
@@ -114,6 +114,8 @@ class Ruleset:
                 values.setdefault(name, []).append(value)
         screens = {name: RULES[name].screen(found) for name, found in values.items()}
         self.screens = {name: screen for name, screen in screens.items() if screen is not None}
+        errands = (RULES[name].errand(found) for name, found in values.items())
+        self.errands = tuple(errand for errand in errands if errand is not None)
 
     def stretches(self, snapshot: Snapshot, traits: Traits) -> tuple[Stretch, ...]:
         """Return what the model, the tags and the screens leave to be asked; the same for many requests."""

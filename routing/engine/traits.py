@@ -40,7 +40,6 @@ class Traits:
         self.tenant_tags = call.snapshot.document.tags
         #: Input tokens of the last turn of the same conversation, 0 when this process knows none.
         self.last_input_tokens = last_input_tokens
-        self._counts: dict[str, int] = {}
         #: What conditions of one kind work out once for all rules of a request, by the condition's name.
         self.memo: dict[str, Any] = {}
 
@@ -152,9 +151,10 @@ class Traits:
         """Return the messages' tokens by one of COUNTERS; `estimate` is the whole request's."""
         if counter == "estimate":
             return self.input_tokens
-        if counter not in self._counts:
-            self._counts[counter] = COUNTERS[counter](self.request)
-        return self._counts[counter]
+        counts = self.call.counts
+        if counter not in counts:
+            counts[counter] = COUNTERS[counter](self.request)
+        return counts[counter]
 
     @cached_property
     def words(self) -> int:

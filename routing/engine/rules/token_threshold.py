@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
+from functools import partial
 from reprlib import repr as shortened
 from typing import Any
 
-from routing.engine.counters import COUNTERS, most_tokens
-from routing.engine.rule import Condition, Finding, Screen, Setting, Test, number
+from routing.engine.counters import COUNTERS, EXACT, most_tokens
+from routing.engine.rule import Condition, Errand, Finding, Screen, Setting, Test, number
 from routing.engine.traits import Traits
 
 _COUNTERS = (*COUNTERS, "estimate")
@@ -34,6 +35,18 @@ class TokenThreshold(Condition):
             return Finding(tokens >= least, f"{tokens} of {least} tokens")
 
         return test
+
+    def errand(self, values: Sequence[Any]) -> Errand | None:
+        """Return how to count exactly, where a rule asks for that and the body is long enough for it to matter."""
+        asked = [least for least, counter in map(_read, values) if counter == EXACT]
+        if not asked:
+            return None
+
+        def errand(traits: Traits) -> Callable[[], int] | None:
+            most = most_tokens(traits.call.body)
+            return partial(traits.tokens, EXACT) if most is None or most >= min(asked) else None
+
+        return errand
 
     def screen(self, values: Sequence[Any]) -> Screen:
         """Return a look at how long the body is."""

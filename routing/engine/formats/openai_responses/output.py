@@ -92,6 +92,11 @@ def image_item(item_id: str, media: Media) -> Item:
     }
 
 
+def native_item(item_id: str, item: Item) -> Item:
+    """Return an item of another kind as its upstream wrote it, with an id where it has none: clients rely on one."""
+    return item if isinstance(item.get("id"), str) and item["id"] else {**item, "id": item_id}
+
+
 def full_logprobs(tokens: list[Any]) -> list[Any]:
     """Return log probabilities with the bytes and alternatives that this format always has."""
     return [_full_logprob(token) for token in tokens if isinstance(token, dict)]

@@ -20,6 +20,7 @@ from routing.engine.formats.openai_responses.output import (
     full_logprobs,
     image_item,
     message_item,
+    native_item,
     reasoning_item,
     search_item,
     status_of,
@@ -134,7 +135,7 @@ class _Output:
             case Media() if part.kind == "image" and part.data:
                 self._items.append(image_item(self._new_id("ig"), part))
             case Native() if part.format == NAME:
-                self._items.append(part.value)
+                self._items.append(native_item(self._new_id("item"), part.value))
             case Media() | Native():
                 self._losses.dropped(part.kind)
 

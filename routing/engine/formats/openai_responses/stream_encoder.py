@@ -20,7 +20,14 @@ from routing.engine.formats.openai_responses.open_items import (
     OpenReasoning,
     OpenSearch,
 )
-from routing.engine.formats.openai_responses.output import Envelope, Item, full_logprobs, image_item, status_of
+from routing.engine.formats.openai_responses.output import (
+    Envelope,
+    Item,
+    full_logprobs,
+    image_item,
+    native_item,
+    status_of,
+)
 from routing.engine.formats.openai_responses.response import marked
 from routing.engine.formats.openai_responses.toolsets import as_declared, is_search_call
 from routing.engine.formats.openai_responses.vocabulary import FAILED_CODES, NAME, STATE_OF_CALL, STATE_OF_TEXT
@@ -298,7 +305,7 @@ class ResponsesEncoder(StreamEncoder):
 
     def _native(self, part: Native) -> bytes:
         if "part" not in part.value:
-            return self._close_spoken() + self._whole_item("", lambda _: part.value)
+            return self._close_spoken() + self._whole_item("item", lambda item_id: native_item(item_id, part.value))
         message, opened = self._message, b""
         if message is None:
             message, opened = self._open_message("")

@@ -191,6 +191,15 @@ def test_pictures_and_native_items():
     assert asked.answer_losses.codes == ("dropped:odd",)
 
 
+def test_an_item_of_another_kind_has_an_id_whatever_its_upstream_sent():
+    search = {"type": "web_search_call", "status": "completed", "action": {"type": "search", "query": "q"}}
+    ids_sent: list[dict] = [{}, {"id": ""}, {"id": 7}, {"id": "ws_1"}]
+    odd = [Native(NAME, "web_search_call", search | sent) for sent in ids_sent]
+    ids = [item["id"] for item in told(answer(*odd))["output"]]
+    assert all(isinstance(each, str) and each for each in ids) and len(set(ids)) == 4
+    assert ids[3] == "ws_1"
+
+
 def test_a_source_without_an_address_is_noted():
     asked = exchange()
     body = told(answer(Text("x", citations=(Citation(title="book", quote="q"),))), asked)
