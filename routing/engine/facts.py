@@ -20,8 +20,8 @@ logger = logging.getLogger("routex.facts")
 #: Traits that cost next to nothing once a conversation is decoded, and those that read its whole text.
 CHEAP = ("has_tools", "has_web_search", "images", "new_images", "is_thinking", "words")
 JUDGED = ("has_code", "category", "complexity", "intent")
-#: Of requests that pass unread, one in so many is read after its answer, so that there is something to replay.
-READ_EVERY = 25
+#: Requests that passed unread are read after their answer, for replays; not more often than this.
+READ_EACH_S = 0.1
 #: A longer body is not read for this.
 MAX_BYTES = 256 * 1024
 
@@ -33,13 +33,14 @@ def observe(call: Call, gateway: Gateway) -> None:
     """
     if call.snapshot is None or call.served_by is None or not call.is_conversation or len(call.body) > MAX_BYTES:
         return  # only what a channel answered is ever replayed
-    gateway.observed += 1
-    is_sampled = gateway.observed % READ_EVERY == 0
-    if call.conversation is None and not is_sampled:
+    is_read = gateway.clock() >= gateway.reads_on_s
+    if is_read:
+        gateway.reads_on_s = gateway.clock() + READ_EACH_S
+    elif call.conversation is None:
         return
     traits = Traits(call, gateway.last_turns.tokens(call.snapshot.document.tenant_id, call.session_id))
     try:
-        call.decision.facts = facts_of(traits, CHEAP + JUDGED if is_sampled else CHEAP)
+        call.decision.facts = facts_of(traits, CHEAP + JUDGED if is_read else CHEAP)
     except GatewayError:
         return  # a body that only its own upstream could read
     except Exception:  # part of `settle`: nothing but a note is lost

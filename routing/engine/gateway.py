@@ -81,8 +81,8 @@ class Gateway:
     store: Store = field(default_factory=MemoryStore)
     limits: Limits = field(init=False)
     in_flight: int = 0
-    #: Conversations that ended here, for the share of them that is read for replays.
-    observed: int = 0
+    #: From when on one more conversation is read for replays, by `clock`.
+    reads_on_s: float = 0.0
     is_draining: bool = False
     sessions: Sessions = field(init=False)
     probing: Probing = field(init=False)
