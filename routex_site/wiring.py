@@ -20,6 +20,7 @@ from routing.engine.asgi import GatewayApp
 from routing.engine.budget import Budget
 from routing.engine.gateway import Gateway
 from routing.engine.recovery import Upkeep
+from routing.engine.ruleset import rules_of
 from routing.engine.session_table import SessionTable
 from routing.engine.snapshot import Snapshot, TenantDocument, build_snapshot
 from routing.engine.source import SnapshotSource
@@ -83,13 +84,15 @@ def build_process(environment: Environment) -> Process:
 
     def build(document: TenantDocument) -> Snapshot:
         networks = environment.networks_of(document.slug, document.private_upstreams)
-        return build_snapshot(
+        snapshot = build_snapshot(
             document,
             provider=PROVIDERS.__getitem__,
             unseal=vault.unseal,
             private_networks=networks,
             prices=prices,
         )
+        rules_of(snapshot)  # compiled here, or the first request would wait for it
+        return snapshot
 
     source = SnapshotSource(environment.database_url, build, prices=prices)
     upstreams = HttpUpstreams(own_listeners=environment.own_listeners)

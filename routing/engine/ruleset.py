@@ -133,7 +133,7 @@ _READY: WeakKeyDictionary[Snapshot, Ruleset] = WeakKeyDictionary()
 
 
 def rules_of(snapshot: Snapshot) -> Ruleset:
-    """Return a snapshot's rules, made ready on first use."""
+    """Return a snapshot's rules, made ready when somebody first asks: the gateway does as soon as it has one."""
     ready = _READY.get(snapshot)
     if ready is None:
         ready = _READY[snapshot] = Ruleset(snapshot)

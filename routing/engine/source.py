@@ -215,18 +215,25 @@ class SnapshotSource:
         rows = await self._fetch(_SNAPSHOT_SQL, (tenant_id,))
         if not rows:
             return None
-        current = self._snapshots.get(tenant_id)
         try:
-            document = decode_document(bytes(rows[0][0]))
-            if current is not None and document.version <= current.document.version:
-                return current
-            snapshot = self._build(document)
+            # Unsealing credentials and compiling rules takes many milliseconds, in which requests go on.
+            snapshot = await asyncio.to_thread(self._newer, tenant_id, bytes(rows[0][0]))
         except (msgspec.MsgspecError, KeyError, ValueError) as error:
             # A gateway older than the console, or one without the newest encryption key: the last good one serves on.
             logger.error("snapshot of tenant %s cannot be used here: %s", tenant_id, error)
+            return self._snapshots.get(tenant_id)
+        current = self._snapshots.get(tenant_id)
+        # While this one was built, another load may have come to a newer one.
+        if snapshot is None or (current is not None and current.document.version >= snapshot.document.version):
             return current
         self._snapshots[tenant_id] = snapshot
         return snapshot
+
+    def _newer(self, tenant_id: str, stored: bytes) -> Snapshot | None:
+        """Return what is stored, made ready; None where it is no newer than what is loaded."""
+        document, current = decode_document(stored), self._snapshots.get(tenant_id)
+        is_newer = current is None or document.version > current.document.version
+        return self._build(document) if is_newer else None
 
     async def _fetch(self, statement: str, params: tuple[Any, ...] = ()) -> list[Row]:
         """Run one statement on the query connection; one that broke while it lay idle is replaced at once."""

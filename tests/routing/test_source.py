@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import threading
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
@@ -18,7 +19,7 @@ from routing.engine.source import SnapshotSource
 from routing.snapshots import publish_stale
 from tenants.context import tenant_scope
 from tenants.engine import keys
-from tenants.services import key_issue, quota_delete, quota_set
+from tenants.services import config_touch, key_issue, quota_delete, quota_set
 
 
 def test_tenant_is_loaded_although_the_idle_connection_broke(cast, django_db_blocker):
@@ -36,6 +37,41 @@ def test_tenant_is_loaded_although_the_idle_connection_broke(cast, django_db_blo
             await source.stop()
 
     asyncio.run(load_break_load())
+
+
+def test_a_tenant_is_made_ready_beside_the_event_loop_and_the_newest_version_stays(cast, django_db_blocker):
+    slow, go_on, threads = threading.Event(), threading.Event(), []
+
+    def build(document: Any) -> Any:
+        threads.append(threading.current_thread())
+        if not slow.is_set():
+            slow.set()
+            assert go_on.wait(10)
+        return SimpleNamespace(document=document)
+
+    def change() -> None:
+        with django_db_blocker.unblock():
+            with tenant_scope(cast.acme.id):
+                config_touch(tenant_id=cast.acme.id)
+            publish_stale()
+
+    async def load_twice() -> None:
+        source = SnapshotSource(os.environ["DATABASE_URL"], build)
+        try:
+            first = asyncio.create_task(source.load(cast.acme.id))
+            await asyncio.to_thread(slow.wait, 10)
+            await asyncio.to_thread(change)
+            newer = await source._load(cast.acme.id)
+            go_on.set()
+            assert await first is newer is source.snapshot(cast.acme.id)
+        finally:
+            go_on.set()
+            await source.stop()
+
+    with django_db_blocker.unblock():
+        publish_stale()
+    asyncio.run(load_twice())
+    assert len(threads) == 2 and threading.main_thread() not in threads
 
 
 def test_a_gateway_has_the_prices_before_it_knows_anybody_and_newer_ones_soon(cast, django_db_blocker):
