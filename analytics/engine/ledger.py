@@ -9,19 +9,15 @@ from typing import Any, Final
 
 import psycopg
 
+from analytics.engine.connection import connected
 from analytics.engine.record import RequestRecord
 
-CONNECT_TIMEOUT_S: Final = 3
+#: How long connecting, a statement and a lock may take.
+LIMIT_S: Final = 3
 #: For so long a window counts as short after somebody wanted more than was left.
 SHORT_S: Final = 1.0
 
 WINDOW, LEASE, CHARGE = "public.quota_window", "public.quota_lease", "public.quota_charge"
-_SESSION = """
-    SET ROLE routex_writer;
-    SET statement_timeout = '3s';
-    SET lock_timeout = '3s';
-    SET synchronous_commit = on
-"""
 _OPEN = f"""
 INSERT INTO {WINDOW} (quota_id, window_start, tenant_id) VALUES (%(quota)s, to_timestamp(%(start)s), %(tenant)s)
 ON CONFLICT DO NOTHING
@@ -233,29 +229,12 @@ class Ledger:
         async with self._turn:
             connection = self._connection
             if connection is None or connection.closed or connection.broken:
-                connection = self._connection = await self._connect()
+                connection = self._connection = await connected(
+                    self._conninfo, name="routex quotas", connect_timeout_s=LIMIT_S, limit_s=LIMIT_S
+                )
             try:
                 cursor = await connection.execute(statement.encode(), given)
                 return await cursor.fetchall() if cursor.description else []
             except (psycopg.OperationalError, OSError, asyncio.CancelledError):
                 await self.close()
                 raise
-
-    async def _connect(self) -> psycopg.AsyncConnection[Any]:
-        connection = await psycopg.AsyncConnection.connect(
-            self._conninfo,
-            autocommit=True,
-            prepare_threshold=None,
-            application_name="routex quotas",
-            connect_timeout=CONNECT_TIMEOUT_S,
-            keepalives_idle=10,
-            keepalives_interval=5,
-            keepalives_count=2,
-            tcp_user_timeout=10_000,
-        )
-        try:
-            await connection.execute(_SESSION)
-        except BaseException:
-            await connection.close()
-            raise
-        return connection

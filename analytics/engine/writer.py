@@ -9,6 +9,7 @@ from typing import Final
 
 import psycopg
 
+from analytics.engine.connection import connected
 from analytics.engine.copy_text import COLUMNS, UNWRITABLE, cleaned, copy_line
 from analytics.engine.ledger import settle
 from analytics.engine.record import RequestRecord
@@ -22,14 +23,6 @@ TRANSACTION_LIMIT_S: Final = 5
 #: Lines made before other work of the event loop gets its turn, about 0.3 ms.
 CHUNK_ROWS: Final = 50
 
-_SESSION = f"""
-    SET ROLE routex_writer;
-    SET statement_timeout = '{TRANSACTION_LIMIT_S}s';
-    SET idle_in_transaction_session_timeout = '{TRANSACTION_LIMIT_S}s';
-    SET lock_timeout = '{TRANSACTION_LIMIT_S}s';
-    -- A commit that was confirmed outlives a crash of PostgreSQL too. It is waited for off the request path.
-    SET synchronous_commit = on
-"""
 _NOW_US = "SELECT (extract(epoch FROM now()) * 1000000)::bigint"
 _COLUMNS = ", ".join(COLUMNS)
 _COPY = f"COPY {TABLE} ({_COLUMNS}) FROM STDIN"
@@ -136,24 +129,9 @@ class RecordWriter:
         connection = self._connection
         if connection is None or connection.broken or connection.closed:
             await self.disconnect()
-            connection = await psycopg.AsyncConnection.connect(
-                self._conninfo,
-                autocommit=True,
-                prepare_threshold=None,
-                application_name="routex records",
-                connect_timeout=CONNECT_TIMEOUT_S,
-                # A server that vanished without a word is noticed by the kernel, not after two hours.
-                keepalives_idle=10,
-                keepalives_interval=5,
-                keepalives_count=2,
-                tcp_user_timeout=10_000,
+            connection = self._connection = await connected(
+                self._conninfo, name="routex records", connect_timeout_s=CONNECT_TIMEOUT_S, limit_s=TRANSACTION_LIMIT_S
             )
-            try:
-                await connection.execute(_SESSION)
-            except BaseException:
-                await connection.close()
-                raise
-            self._connection = connection
         return connection
 
 

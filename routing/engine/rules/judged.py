@@ -2,71 +2,74 @@
 
 from __future__ import annotations
 
-from typing import Any, get_args
+from abc import abstractmethod
+from typing import Any, ClassVar, get_args
 
 from routing.engine import judging
 from routing.engine.rule import Condition, Finding, Setting, Test, texts
 from routing.engine.traits import Traits
 
 
-def _findings(value: Any, name: str, known: tuple[str, ...]) -> dict[str, Finding]:
-    """Return what is found by each of the words that there are."""
-    wanted = texts(value, name, known)
-    return {each: Finding(each in wanted, each) for each in known}
+class _Judgement(Condition):
+    """One of a few words is said of the user's last text."""
+
+    says_when = True
+    #: The words that there are.
+    words: ClassVar[tuple[str, ...]]
+
+    @abstractmethod
+    def said(self, traits: Traits) -> str:
+        """Return which of them is said of a request."""
+
+    def test(self, value: Any, setting: Setting) -> Test:
+        """Take one of the words, or a list of them."""
+        wanted = texts(value, self.name, self.words)
+        findings = {each: Finding(each in wanted, each) for each in self.words}
+        said = self.said
+
+        def test(traits: Traits) -> Finding:
+            return findings[said(traits)]
+
+        return test
 
 
-class ContentCategory(Condition):
+class ContentCategory(_Judgement):
     """The user's last text is about this."""
 
     name = "contentCategory"
-    summary = f"The user's last text is about this: {', '.join(get_args(judging.Category))}."
+    words = get_args(judging.Category)
+    summary = f"The user's last text is about this: {', '.join(words)}."
     example = "coding"
-    says_when = True
 
-    def test(self, value: Any, setting: Setting) -> Test:
-        """Take one of the words, or a list of them."""
-        findings = _findings(value, self.name, get_args(judging.Category))
-
-        def test(traits: Traits) -> Finding:
-            return findings[traits.category]
-
-        return test
+    def said(self, traits: Traits) -> str:
+        """Return what it is about."""
+        return traits.category
 
 
-class ComplexityLevel(Condition):
+class ComplexityLevel(_Judgement):
     """The user's last text asks for this much."""
 
     name = "complexityLevel"
-    summary = f"The user's last text asks for this much: {', '.join(get_args(judging.Complexity))}."
+    words = get_args(judging.Complexity)
+    summary = f"The user's last text asks for this much: {', '.join(words)}."
     example = "complex"
-    says_when = True
 
-    def test(self, value: Any, setting: Setting) -> Test:
-        """Take one of the words, or a list of them."""
-        findings = _findings(value, self.name, get_args(judging.Complexity))
-
-        def test(traits: Traits) -> Finding:
-            return findings[traits.complexity]
-
-        return test
+    def said(self, traits: Traits) -> str:
+        """Return how much it asks for."""
+        return traits.complexity
 
 
-class IntentIs(Condition):
+class IntentIs(_Judgement):
     """The user's last text wants this done."""
 
     name = "intent"
-    summary = f"The user's last text wants this done: {', '.join(get_args(judging.Intent))}."
+    words = get_args(judging.Intent)
+    summary = f"The user's last text wants this done: {', '.join(words)}."
     example = "debug"
-    says_when = True
 
-    def test(self, value: Any, setting: Setting) -> Test:
-        """Take one of the words, or a list of them."""
-        findings = _findings(value, self.name, get_args(judging.Intent))
-
-        def test(traits: Traits) -> Finding:
-            return findings[traits.intent]
-
-        return test
+    def said(self, traits: Traits) -> str:
+        """Return what it wants done."""
+        return traits.intent
 
 
 class ProgrammingLanguage(Condition):
