@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import math
 import time
 from dataclasses import dataclass
 
@@ -22,7 +21,6 @@ from routing.engine.call import Call
 from routing.engine.errors import (
     BadRequest,
     GatewayError,
-    NoChannel,
     Overloaded,
     RateLimited,
     UpstreamFailed,
@@ -34,6 +32,7 @@ from routing.engine.format import Asked
 from routing.engine.gateway import Gateway
 from routing.engine.ordering import Ordering
 from routing.engine.passage import Passage, passage_to
+from routing.engine.resolution import nobody_ready
 from routing.engine.retries import RetryBudget
 from routing.engine.sending import Committed, send
 from routing.engine.snapshot import Candidate, Credential, PolicySpec, Snapshot
@@ -318,17 +317,8 @@ class Attempt:
         model = named(self.asked.model)
         if not self.faults and self.refusals:
             return self.refusals[0]
-        if not self.faults and not self.waits_s:
-            names = ", ".join(self.without_credential)
-            return NoChannel(f"No credential is stored for {names}, which `{model}` needs. An admin must add one.")
         if not self.faults:
-            wait_s = min(self.waits_s)
-            count = len(self.waits_s)
-            who = f"All {count} channels for `{model}` are" if count > 1 else f"The only channel for `{model}` is"
-            return Overloaded(
-                f"{who} {self._why_waiting()}; next try in {max(1, math.ceil(wait_s))} s.",
-                retry_after_s=max(1.0, wait_s),
-            )
+            return nobody_ready(self.asked.model, self.without_credential, self.waits_s, self._why_waiting())
         last = self.faults[-1]
         if isinstance(last.error, UpstreamStatus):
             told = _told_by_status(last, model)

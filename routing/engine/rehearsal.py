@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import msgspec
 
 from routing.engine.admission import foresee_limits
 from routing.engine.call import Call
 from routing.engine.choosing import prepare
 from routing.engine.decision import Decision
-from routing.engine.errors import GatewayError, Overloaded, named
+from routing.engine.errors import GatewayError
 from routing.engine.gateway import Gateway
 from routing.engine.operations import is_count
 from routing.engine.ordering import Ordering
 from routing.engine.pipeline import Incoming, admit, authenticate, parse, route
 from routing.engine.relay import Reply
+from routing.engine.resolution import nobody_ready
 from routing.engine.snapshot import Candidate
 
 
@@ -86,29 +89,37 @@ def _order(call: Call, gateway: Gateway, groups: list[list[Candidate]]) -> Candi
     groups = [group for group in groups if group]
     ordering.name_session(groups)
     ordered = [candidate for group in groups for candidate in ordering.order_known(group)]
-    told = {id(each): _why_not_now(each, ordering, gateway.clock()) for each in ordered}
-    reasons = {key: reason for key, reason in told.items() if reason}
+    found = ((id(each), _why_not_now(each, ordering, gateway.clock())) for each in ordered)
+    reasons = {key: reason for key, reason in found if reason is not None}
     traces = call.tell().candidates
     # The order's traces stand behind those of channels that never were in it.
     for place, candidate in enumerate(ordered, len(traces) - len(ordered)):
         if reason := reasons.get(id(candidate)):
-            traces[place] = msgspec.structs.replace(traces[place], dropped=reason)
+            traces[place] = msgspec.structs.replace(traces[place], dropped=reason.words)
     ready = [candidate for candidate in ordered if id(candidate) not in reasons]
     if ordered and not ready:
-        why = "; ".join(f"{each.channel.spec.slug} {reasons[id(each)]}" for each in ordered)
-        raise Overloaded(f"No channel for `{named(call.decision.model)}` can be tried now: {why}.")
+        bare = [each.channel.spec.slug for each in ordered if each.channel.lacks_credential]
+        waits_s = [reason.wait_s for reason in reasons.values() if reason.wait_s is not None]
+        raise nobody_ready(call.decision.model, bare, waits_s, "cooling down after errors")
     return ready[0] if ready else None
 
 
-def _why_not_now(candidate: Candidate, ordering: Ordering, now_s: float) -> str:
-    """Return why a candidate would be passed over now, "" when it would be tried."""
+class _PassedOver(NamedTuple):
+    """Why a candidate would not be tried now, and for how many seconds; None: until an admin does something."""
+
+    words: str
+    wait_s: float | None = None
+
+
+def _why_not_now(candidate: Candidate, ordering: Ordering, now_s: float) -> _PassedOver | None:
+    """Return why a candidate would be passed over now, None when it would be tried."""
     channel = candidate.channel
     if channel.lacks_credential:
-        return "has no credential"
+        return _PassedOver("has no credential")
     state = ordering.states[channel.spec.id]
     wait_s = max(0.0, state.ready_at_s(channel.credentials) - now_s)
     if state.breaker.standing(ordering.policy, now_s) == "open":
-        return f"has failed, and its breaker is open; next try in {wait_s:.0f} s"
+        return _PassedOver(f"has failed, and its breaker is open; next try in {wait_s:.0f} s", wait_s)
     if channel.credentials and not state.rested(channel.credentials, now_s):
-        return f"has no credential that is not resting; next try in {wait_s:.0f} s"
-    return ""
+        return _PassedOver(f"has no credential that is not resting; next try in {wait_s:.0f} s", wait_s)
+    return None

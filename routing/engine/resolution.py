@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Sequence
 from difflib import get_close_matches
 from heapq import nlargest
 from itertools import islice
 from typing import Literal
 
-from routing.engine.errors import Forbidden, ModelNotFound, NoChannel, named
+from routing.engine.errors import Forbidden, ModelNotFound, NoChannel, Overloaded, named
 from routing.engine.snapshot import Candidate, Snapshot
 from tenants.engine.principal import Principal
 
@@ -157,6 +158,25 @@ def _why_none(
             param="model",
         )
     return not_served(snapshot, principal, asked)
+
+
+def nobody_ready(
+    model: str, without_credential: Sequence[str], waits_s: Sequence[float], why: str
+) -> NoChannel | Overloaded:
+    """Return what a client is told when no channel can be tried: an admin's affair, or how long the soonest needs.
+
+    Args:
+        model: the model that is asked for.
+        without_credential: slugs of channels that lack one.
+        waits_s: after how many seconds each of the others may be tried.
+        why: what these are doing meanwhile.
+    """
+    if not waits_s:
+        names = ", ".join(without_credential)
+        return NoChannel(f"No credential is stored for {names}, which `{named(model)}` needs. An admin must add one.")
+    wait_s, count = min(waits_s), len(waits_s)
+    who = f"All {count} channels for `{named(model)}` are" if count > 1 else f"The only channel for `{named(model)}` is"
+    return Overloaded(f"{who} {why}; next try in {max(1, math.ceil(wait_s))} s.", retry_after_s=max(1.0, wait_s))
 
 
 def _switched_off(candidates: list[Candidate], model: str) -> NoChannel:

@@ -79,6 +79,20 @@ async def test_a_channel_whose_breaker_is_open_is_passed_over_in_a_dry_run_as_we
     assert "breaker is open" in dropped["high"] and not dropped["low"]
 
 
+@pytest.mark.parametrize("fault", ["no credential", "cooling down"])
+async def test_where_no_channel_can_be_tried_a_dry_run_tells_what_a_request_is_told(fault):
+    bare = {"channels": [channel("a", credentials=())], "policy": PolicySpec()}
+    broken = {"channels": [channel("a")], "policy": PolicySpec(breaker_failures=1)}
+    harness = Harness(status(500), **(bare if fault == "no credential" else broken))
+    if fault == "cooling down":
+        assert (await harness.ask()).status >= 500
+    told = (await harness.ask(headers=DRY)).json["error"]
+    answer = await harness.ask()
+    error = answer.json["error"]
+    assert (told["status"], told["code"], told["message"]) == (answer.status, error["code"], error["message"])
+    assert told["code"] == ("no_available_channel" if fault == "no credential" else "server_is_overloaded")
+
+
 async def test_limits_are_looked_at_and_not_used_up():
     limit = LimitSpec(id="lim_1", limit=1, window_s=60)
     harness = Harness(limits=(limit,))
