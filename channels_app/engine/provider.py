@@ -165,6 +165,11 @@ class Provider:
         """Return what a model can take when it is asked in that format."""
         return _capabilities_of(self, upstream_format, model)
 
+    def most_output(self, upstream_format: str, model: str, body_bytes: int) -> int:
+        """Return how many tokens an answer may have at most whose request, of a body so long, does not limit it."""
+        can = self.capabilities_of(upstream_format, model)
+        return can.max_output or can.default_max_output
+
     def priced_as(self, base_url: str, model: str) -> tuple[str, str]:
         """Return the price list for a channel with that base URL (it may be empty), and the model's name there."""
         return self.price_list, model

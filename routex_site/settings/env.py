@@ -117,7 +117,7 @@ class Environment:
     #: How long what a process drew from a quota is its own without being renewed.
     quota_lease_s: int
     #: What an answer may have at most whose request does not say, in the eyes of quotas.
-    default_output_tokens: int
+    default_output_tokens: int | None
     config_path: str
     admin_email: str
     admin_password: str
@@ -183,7 +183,7 @@ def read_environment(environ: Mapping[str, str] | None = None) -> Environment:
         role=read.choice("ROUTEX_ROLE", "all", get_args(Role)),  # type: ignore[arg-type]
         max_body_bytes=read.integer("ROUTEX_MAX_BODY_MB", 32, low=1, high=1024) * 1024 * 1024,
         quota_lease_s=read.integer("ROUTEX_QUOTA_LEASE_S", 60, low=2, high=3600),
-        default_output_tokens=read.integer("ROUTEX_DEFAULT_OUTPUT_TOKENS", 4096, low=1, high=1_000_000),
+        default_output_tokens=read.integer("ROUTEX_DEFAULT_OUTPUT_TOKENS", 0, low=0, high=1_000_000) or None,
         config_path=read.text("ROUTEX_CONFIG"),
         admin_email=read.text("ROUTEX_ADMIN_EMAIL"),
         admin_password=read.secret("ROUTEX_ADMIN_PASSWORD"),

@@ -26,8 +26,6 @@ from tenants.engine.quota import amount_text, quota_name, reset_text
 #: Who may serve a request, by groups, and the prices among them.
 Serving = tuple[list[list[Candidate]], tuple[Price, ...]]
 
-#: Tokens that an answer is expected to have at most when its request does not limit it.
-DEFAULT_OUTPUT_TOKENS: Final = 4096
 #: An answer of fewer tokens than this is of no use, unless its request asks for no more.
 LEAST_OUTPUT_TOKENS: Final = 16
 #: Tokens that a form, whose contents nobody has read yet, counts as.
@@ -91,11 +89,12 @@ class Budget:
         accounts: Accounts,
         *,
         base_url: str = "",
-        default_output_tokens: int = DEFAULT_OUTPUT_TOKENS,
+        default_output_tokens: int | None = None,
         wait_s: float = WAIT_S,
     ) -> None:
         self.accounts = accounts
         self._base_url = base_url
+        #: What an answer is expected to have at most whose request does not limit it, instead of what its model can.
         self._default_output_tokens = default_output_tokens
         self._wait_s = wait_s
 
@@ -111,7 +110,7 @@ class Budget:
         if not specs:
             return groups
         groups, prices = self._priced(call, groups, specs)
-        worst = self._worst(call, prices)
+        worst = self._worst(call, groups, prices)
         for spec in specs:
             await self._reserve(call, spec, worst)
         return groups
@@ -125,7 +124,7 @@ class Budget:
         specs = list(quotas_of(call))
         if specs:
             groups, prices = self._priced(call, groups, specs)
-            worst = self._worst(call, prices)
+            worst = self._worst(call, groups, prices)
             for spec in specs:
                 _note(call, spec, worst.of(spec.kind))
         return groups
@@ -137,8 +136,8 @@ class Budget:
         specs = call.snapshot.channel_quotas.get(channel_id, ())
         if not specs or any(each.channel_id == channel_id for each in call.reservations):
             return
-        _, prices = self._priced(call, [[candidate]], specs)
-        worst = self._worst(call, prices)
+        groups, prices = self._priced(call, [[candidate]], specs)
+        worst = self._worst(call, groups, prices)
         for spec in specs:
             await self._reserve(call, spec, worst, channel_id)
 
@@ -188,8 +187,8 @@ class Budget:
             call.attempts.append(AttemptRecord(channel=slug, model=model, reason="unpriced", detail=detail))
         return [[each for each, price in group if price is not None] for group in priced], known
 
-    def _worst(self, call: Call, prices: tuple[Price, ...]) -> Worst:
-        assert call.asked is not None
+    def _worst(self, call: Call, groups: list[list[Candidate]], prices: tuple[Price, ...]) -> Worst:
+        assert call.asked is not None and call.snapshot is not None
         form = call.format
         if call.upload is not None:
             tokens = FORM_TOKENS
@@ -199,10 +198,12 @@ class Budget:
             tokens += _IMAGE_TOKENS * (call.body.count(b'image_url"') + call.body.count(b'"image"'))
         members = call.asked.members
         has_output = call.is_conversation or form.has_output
-        output = min(whole_numbers(members, form.output_limits), default=self._default_output_tokens)
+        output = 0
+        if has_output and not (output := min(whole_numbers(members, form.output_limits), default=0)):
+            output = self._default_output_tokens or call.snapshot.most_output(groups, call.operations, len(call.body))
         worst = Worst(
             tokens,
-            output if has_output else 0,
+            output,
             max(whole_numbers(members, form.choice_counts), default=1),
             prices,
             max(whole_numbers(members, form.output_floors), default=0) + LEAST_OUTPUT_TOKENS,

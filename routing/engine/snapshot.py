@@ -233,6 +233,10 @@ class Candidate:
         return self.channel.operation(operations, self.upstream_model)
 
 
+#: Says how many tokens an answer may have at most, for a format, a model and the bytes of a body.
+Writer = tuple[Callable[[str, str, int], int], str, str]
+
+
 def in_order(limits: Iterable[LimitSpec]) -> tuple[LimitSpec, ...]:
     """Return limits in the order they are asked: nobody waits in a queue for a refusal that could be known at once."""
     return tuple(sorted(limits, key=_turn))
@@ -276,6 +280,8 @@ class Snapshot:
         self.channel_quotas = _by_scope_id(spec for spec in quotas if spec.scope == "channel")
         #: The groups whose prices were asked last, when, by which book, and what they were.
         self._groups_priced: tuple[list[list[Candidate]], int, PriceBook, tuple[Price | None, ...]] | None = None
+        #: The groups whose longest answers were asked last, by which operations, and whom to ask.
+        self._groups_writing: tuple[list[list[Candidate]], tuple[str, ...], tuple[Writer, ...]] | None = None
         #: What requests have asked of this snapshot before; see `remember`.
         self.remembered: dict[Hashable, Any] = {}
         self._exact: dict[str, tuple[Candidate, ...]] = {}
@@ -356,6 +362,19 @@ class Snapshot:
             found = tuple({self.price_now(each, at_s) for group in groups for each in group})
             known = self._groups_priced = (groups, int(at_s), self.prices.book, found)
         return known[3]
+
+    def most_output(self, groups: list[list[Candidate]], operations: tuple[str, ...], body_bytes: int) -> int:
+        """Return how many tokens the answer of any candidate may have, where the request does not limit it."""
+        known = self._groups_writing
+        if known is None or known[0] is not groups or known[1] != operations:
+            writers = {
+                (each.channel.spec.provider, each.operation(operations).partition(":")[0], each.upstream_model): each
+                for group in groups
+                for each in group
+            }
+            ask = tuple((each.channel.provider.most_output, form, model) for (_, form, model), each in writers.items())
+            known = self._groups_writing = (groups, operations, ask)
+        return max([most(form, model, body_bytes) for most, form, model in known[2]], default=0)
 
     def remember(self, key: tuple[Hashable, ...], value: Any) -> None:
         """Keep what follows from this snapshot alone, so that it is worked out once; nobody may change it later.

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import json
+from typing import Any
 
 import pytest
 
 from analytics.engine.record import Charge
+from channels_app.engine.capabilities import Capabilities
 from channels_app.engine.errors import UpstreamRefused
+from channels_app.engine.provider import UpstreamRequest, UpstreamResponse
 from channels_app.engine.rates import read_overrides
+from routing.engine.budget import Budget
 from tenants.engine.limits import QuotaSpec
 from tests.routing.engine.budgets import PRICES, Spending, usd
 from tests.routing.engine.cast import channel, principal
-from tests.routing.engine.harness import PATHS, Step, chat_event, status, streamed
+from tests.routing.engine.harness import GOOD_WHOLE, PATHS, Scripted, Step, chat_event, status, streamed
 
 pytestmark = pytest.mark.asyncio
 
@@ -194,6 +198,44 @@ async def test_one_after_the_other_uses_what_is_left(tmp_path):
     answers = await asyncio.gather(*(harness.ask(max_tokens=700) for _ in range(40)))
     assert [answer.status for answer in answers] == [200] * 40
     assert harness.lease.used == 40 * COST and harness.lease.reserved == 0
+
+
+async def test_of_an_answer_without_a_limit_all_that_its_model_can_write_is_reserved(tmp_path, monkeypatch):
+    reserved = []
+    for known in ({}, {"openai-chat": Capabilities(max_output=20_000)}):
+        monkeypatch.setattr(Scripted, "capabilities", known)
+        harness = Spending(tmp_path / str(len(known)), quotas=(usd(USD),))
+        await harness.ask()
+        reserved.append(harness.record.decision.worst_cost_nano_usd)
+    assert reserved[0] // 10_000 >= 8192  # of a model of which nothing is known
+    assert reserved[1] - reserved[0] == (20_000 - 8192) * 10_000
+
+
+class Verbose(Scripted):
+    """Writes as much as it may, or all that it can."""
+
+    async def send(self, request: UpstreamRequest, upstreams: Any) -> UpstreamResponse:
+        written = json.loads(request.body).get("max_completion_tokens", 8192)
+        usage = {"prompt_tokens": 5, "completion_tokens": written, "total_tokens": 5 + written}
+        self.steps = [Step(chunks=[json.dumps(json.loads(GOOD_WHOLE) | {"usage": usage}).encode()])]
+        return await super().send(request, upstreams)
+
+
+async def test_answers_without_a_limit_never_take_more_than_there_is(tmp_path, monkeypatch):
+    monkeypatch.setattr("tests.routing.engine.harness.Scripted", Verbose)
+    harness = Spending(tmp_path, quotas=(usd(400_000_000),), wait_s=0.05)
+    answers = await asyncio.gather(*(harness.ask() for _ in range(40)))
+    refused = [answer.json["error"]["code"] for answer in answers if answer.status != 200]
+    assert refused and set(refused) <= {"insufficient_quota", "quota_reserved"}
+    assert 0.95 * 400_000_000 <= harness.lease.used <= 400_000_000
+
+
+async def test_the_platform_may_reserve_less_for_answers_without_a_limit(tmp_path):
+    harness = Spending(tmp_path, quotas=(usd(USD),))
+    harness.gateway.budget = Budget(harness.accounts, default_output_tokens=100)
+    await harness.ask()
+    worst = harness.record.decision.worst_cost_nano_usd
+    assert worst is not None and 100 * 10_000 < worst < 101 * 10_000 + 100 * 1000
 
 
 async def test_a_model_without_a_price_is_refused_under_a_money_quota(tmp_path):

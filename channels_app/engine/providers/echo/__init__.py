@@ -28,6 +28,7 @@ from channels_app.engine.providers.echo import (
     openai_transcription,
     rerank,
 )
+from channels_app.engine.providers.echo.conversation import CHARS_PER_TOKEN
 from channels_app.engine.providers.echo.faults import FAULTS, NO_FAULT, RETRY_AFTER_S, Fault, Sleep, Waits
 from channels_app.engine.providers.echo.forms import form_of
 from channels_app.engine.providers.echo.wire import Answer, Typed, Wire, new_id
@@ -47,6 +48,8 @@ WIRES: dict[str, Wire] = {
     **rerank.OPERATIONS,
 }
 
+#: Tokens that echo may put before what it repeats, or say in its place.
+OWN_TOKENS = 64
 #: Pieces of a stream that `echo-cut` lets through: the opening and some words, never the end.
 _PIECES_BEFORE_CUT = 3
 
@@ -75,6 +78,10 @@ class Echo(Provider):
     def __init__(self, gap_s: float = 0.004, sleep: Sleep = asyncio.sleep) -> None:
         self._gap_s = gap_s
         self._sleep = sleep
+
+    def most_output(self, upstream_format: str, model: str, body_bytes: int) -> int:
+        """Return what the body's text comes to, which is all that is ever repeated, and some words of echo's own."""
+        return body_bytes // CHARS_PER_TOKEN + OWN_TOKENS
 
     async def send(self, request: UpstreamRequest, upstreams: Upstreams) -> UpstreamResponse:
         """Answer the request as a genuine upstream of its format would.

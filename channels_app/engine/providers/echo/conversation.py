@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -20,6 +21,8 @@ PositiveInt = Annotated[int, Meta(ge=1, le=2**31 - 1)]
 NaturalInt = Annotated[int, Meta(ge=0, le=2**31 - 1)]
 
 #: A word with the space before it, so that the pieces of a text join to the text.
+#: Echo reckons with tokens of this size.
+CHARS_PER_TOKEN = 4
 _WORD = re.compile(r"\s*\S+(?:\s+\Z)?")
 
 
@@ -76,12 +79,12 @@ def reply_to(turns: Sequence[Turn], tool: Tool | None, max_tokens: int | None) -
 
 def tokens_of(text: str) -> int:
     """Estimate the tokens of a text: four characters each, at least one."""
-    return max(1, (len(text) + 3) // 4)
+    return max(1, math.ceil(len(text) / CHARS_PER_TOKEN))
 
 
 def tokens_in(turns: Sequence[Turn]) -> int:
     """Estimate the tokens of a conversation."""
-    return max(1, (sum(len(turn.text) for turn in turns) + 3) // 4)
+    return max(1, math.ceil(sum(len(turn.text) for turn in turns) / CHARS_PER_TOKEN))
 
 
 def text_of(content: Any) -> str:

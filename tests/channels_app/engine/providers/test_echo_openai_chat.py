@@ -5,6 +5,8 @@ import json
 import openai
 import pytest
 
+from channels_app.engine.providers.echo import Echo
+
 pytestmark = pytest.mark.asyncio
 
 TOOL = {
@@ -197,3 +199,15 @@ async def test_faults_are_the_right_exceptions(openai_client):
     assert isinstance(await fail("echo-500"), openai.InternalServerError)
     assert (await fail("echo-529")).status_code == 529
     assert (await fail("echo-500")).type == "server_error"
+
+
+@pytest.mark.parametrize("text", ["", "x", "one two " * 900, "Grüße, 世界! 🙂" * 50, "call tool", '"\\\n' * 40])
+@pytest.mark.parametrize("image", [False, True])
+async def test_no_answer_is_longer_than_echo_says_it_can_be(openai_client, text, image):
+    content = [{"type": "text", "text": text}]
+    if image:
+        content.append({"type": "image_url", "image_url": {"url": "https://x/a.png"}})
+    asked = {"messages": [{"role": "user", "content": content}], "tools": [TOOL]}
+    answer = await openai_client.chat.completions.create(model="echo", **asked)
+    size = len(json.dumps({"model": "echo", **asked}, ensure_ascii=False).encode())
+    assert answer.usage.completion_tokens <= Echo().most_output("openai-chat", "echo", size)
