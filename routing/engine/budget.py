@@ -4,81 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import datetime as dt
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
-from typing import Final
 
 import psycopg
 
-from analytics.engine.pricing import Price, worst_cost
-from analytics.engine.record import AttemptRecord, Charge
+from analytics.engine.record import Charge
 from routing.engine.accounts import TICK_S, WAIT_S, Account, Accounts, Reservation
 from routing.engine.call import Call
 from routing.engine.decision import SpendTrace
 from routing.engine.errors import GatewayError, QuotaUsedUp, RateLimited, Unavailable
-from routing.engine.estimate import input_tokens
-from routing.engine.output_cap import capped, whole_numbers
+from routing.engine.output_cap import capped
 from routing.engine.snapshot import Candidate
+from routing.engine.worst_case import Worst, priced, worst_case
 from tenants.engine.limits import QuotaSpec
 from tenants.engine.quota import amount_text, quota_name, reset_text
-
-#: Who may serve a request, by groups, and the prices among them.
-Serving = tuple[list[list[Candidate]], tuple[Price, ...]]
-
-#: An answer of fewer tokens than this is of no use, unless its request asks for no more.
-LEAST_OUTPUT_TOKENS: Final = 16
-#: Tokens that a form, whose contents nobody has read yet, counts as.
-FORM_TOKENS: Final = 4096
-#: How far the estimate of a prompt may be off: a quarter, and what a short one has besides.
-INPUT_MARGIN_TOKENS: Final = 64
-_IMAGE_TOKENS: Final = 1600
-
-
-@dataclass(slots=True)
-class Worst:
-    """The most that a request may use: tokens in, tokens out for each of `choices` answers, at the dearest price."""
-
-    input_tokens: int
-    output_tokens: int
-    choices: int
-    prices: tuple[Price, ...]
-    #: An answer of fewer tokens than this is of no use.
-    useful_tokens: int = LEAST_OUTPUT_TOKENS
-    #: The most that it may cost in nano-USD, once somebody asked.
-    _nano_usd: int | None = None
-
-    @property
-    def least_output(self) -> int:
-        """Return how short an answer may be made at most."""
-        return min(self.useful_tokens, self.output_tokens)
-
-    def of(self, kind: str, output_tokens: int | None = None) -> int:
-        """Return it as a quota of that kind counts it, perhaps with a shorter answer."""
-        if kind == "requests":
-            return 1
-        if kind == "usd" and output_tokens is None:
-            if self._nano_usd is None:
-                self._nano_usd = self._cost(self.output_tokens)
-            return self._nano_usd
-        output = self.output_tokens if output_tokens is None else output_tokens
-        return self._cost(output) if kind == "usd" else self.input_tokens + output * self.choices
-
-    def shorten(self, output_tokens: int) -> None:
-        """Go by a shorter answer from now on."""
-        self.output_tokens, self._nano_usd = output_tokens, None
-
-    def output_for(self, kind: str, amount: int) -> int:
-        """Return the longest answer that an amount is enough for, in tokens."""
-        low, high = 0, self.output_tokens
-        while low < high:
-            middle = (low + high + 1) // 2
-            low, high = (middle, high) if self.of(kind, middle) <= amount else (low, middle - 1)
-        return low
-
-    def _cost(self, output_tokens: int) -> int:
-        output = output_tokens * self.choices
-        return max([worst_cost(self.input_tokens, output, price) for price in self.prices], default=0)
 
 
 class Budget:
@@ -109,8 +49,8 @@ class Budget:
         specs = list(quotas_of(call))
         if not specs:
             return groups
-        groups, prices = self._priced(call, groups, specs)
-        worst = self._worst(call, groups, prices)
+        groups, prices = priced(call, groups, specs)
+        worst = worst_case(call, groups, prices, self._default_output_tokens)
         for spec in specs:
             await self._reserve(call, spec, worst)
         return groups
@@ -123,8 +63,8 @@ class Budget:
         """
         specs = list(quotas_of(call))
         if specs:
-            groups, prices = self._priced(call, groups, specs)
-            worst = self._worst(call, groups, prices)
+            groups, prices = priced(call, groups, specs)
+            worst = worst_case(call, groups, prices, self._default_output_tokens)
             for spec in specs:
                 _note(call, spec, worst.of(spec.kind))
         return groups
@@ -136,8 +76,8 @@ class Budget:
         specs = call.snapshot.channel_quotas.get(channel_id, ())
         if not specs or any(each.channel_id == channel_id for each in call.reservations):
             return
-        groups, prices = self._priced(call, [[candidate]], specs)
-        worst = self._worst(call, groups, prices)
+        groups, prices = priced(call, [[candidate]], specs)
+        worst = worst_case(call, groups, prices, self._default_output_tokens)
         for spec in specs:
             await self._reserve(call, spec, worst, channel_id)
 
@@ -159,58 +99,6 @@ class Budget:
                 )
         call.reservations.clear()
         return tuple(charges)
-
-    # --- what it may take --------------------------------------------------------------------------------------
-
-    def _priced(self, call: Call, groups: list[list[Candidate]], specs: Iterable[QuotaSpec]) -> Serving:
-        """Return the candidates whose cost is known, where a quota counts money: money is never spent unseen."""
-        assert call.snapshot is not None
-        at_s, price_now = call.started_us / 1e6, call.snapshot.price_now
-        prices = call.snapshot.prices_of(groups, at_s)
-        if None not in prices:
-            return groups, prices  # type: ignore[return-value]
-        priced = [[(each, price_now(each, at_s)) for each in group] for group in groups]
-        spec = next((spec for spec in specs if spec.kind == "usd"), None)
-        known = tuple(price for price in prices if price is not None)
-        if spec is None:
-            return groups, known
-        for each in (each for group in priced for each, price in group if price is None):
-            slug, model = each.channel.spec.slug, each.upstream_model
-            if not known:
-                raise Unavailable(
-                    f"Nobody knows what `{model}` costs, and the {quota_name(spec).lower()} counts it. Set `prices` "
-                    f"for it on channel `{slug}`, or use a model that has a price.",
-                    code="unpriced_model",
-                    should_retry=False,
-                )
-            detail = "the model has no price, and a budget counts its cost"
-            call.attempts.append(AttemptRecord(channel=slug, model=model, reason="unpriced", detail=detail))
-        return [[each for each, price in group if price is not None] for group in priced], known
-
-    def _worst(self, call: Call, groups: list[list[Candidate]], prices: tuple[Price, ...]) -> Worst:
-        assert call.asked is not None and call.snapshot is not None
-        form = call.format
-        if call.upload is not None:
-            tokens = FORM_TOKENS
-        else:
-            tokens = min(input_tokens(call) * 5 // 4 + INPUT_MARGIN_TOKENS, len(call.body))
-            # What is only linked costs what the picture costs, not its link.
-            tokens += _IMAGE_TOKENS * (call.body.count(b'image_url"') + call.body.count(b'"image"'))
-        members = call.asked.members
-        has_output = call.is_conversation or form.has_output
-        output = 0
-        if has_output and not (output := min(whole_numbers(members, form.output_limits), default=0)):
-            output = self._default_output_tokens or call.snapshot.most_output(groups, call.operations, len(call.body))
-        worst = Worst(
-            tokens,
-            output,
-            max(whole_numbers(members, form.choice_counts), default=1),
-            prices,
-            max(whole_numbers(members, form.output_floors), default=0) + LEAST_OUTPUT_TOKENS,
-        )
-        if worst.prices:
-            call.decision.worst_cost_nano_usd = max(worst.of("usd"), call.decision.worst_cost_nano_usd or 0)
-        return worst
 
     # --- taking it ---------------------------------------------------------------------------------------------
 
