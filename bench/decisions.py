@@ -23,22 +23,13 @@ from routing.engine.admission import admit_by_limits, settle_limits
 from routing.engine.budget import Budget
 from routing.engine.call import Call
 from routing.engine.choosing import choose
+from routing.engine.document import ChannelSpec, CredentialSpec, ModelSpec, PolicySpec, RuleSpec, TenantDocument
 from routing.engine.format import Format
 from routing.engine.formats import FORMATS
 from routing.engine.gateway import Gateway
 from routing.engine.operations import answering
 from routing.engine.ordering import Ordering
-from routing.engine.snapshot import (
-    Candidate,
-    ChannelSpec,
-    CredentialSpec,
-    ModelSpec,
-    PolicySpec,
-    RuleSpec,
-    Snapshot,
-    TenantDocument,
-    build_snapshot,
-)
+from routing.engine.snapshot import Candidate, Snapshot, build_snapshot
 from routing.engine.store import Store
 from routing.engine.stores.memory import MemoryStore
 from routing.engine.stores.valkey import ValkeyStore

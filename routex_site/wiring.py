@@ -18,11 +18,12 @@ from routex_site.settings.env import Environment
 from routing.engine.accounts import Accounts
 from routing.engine.asgi import GatewayApp
 from routing.engine.budget import Budget
+from routing.engine.document import TenantDocument
 from routing.engine.gateway import Gateway
 from routing.engine.recovery import Upkeep
 from routing.engine.ruleset import rules_of
 from routing.engine.session_table import SessionTable
-from routing.engine.snapshot import Snapshot, TenantDocument, build_snapshot
+from routing.engine.snapshot import Snapshot, build_snapshot
 from routing.engine.source import SnapshotSource
 from routing.engine.stores.memory import MemoryStore
 from routing.engine.stores.valkey import ValkeyStore

@@ -22,9 +22,9 @@ from rest_framework.response import Response
 from channels_app.channel_checks import clean_transformers
 from channels_app.engine.providers import PROVIDERS
 from routing import services
+from routing.engine.document import RuleSpec
 from routing.engine.errors import GatewayError
 from routing.engine.formats import CODECS, client_codec
-from routing.engine.snapshot import RuleSpec
 from routing.engine.transformer import Chain
 from routing.engine.transformers import TRANSFORMERS, chain_of
 from routing.engine.trial import Trial, Tried, changes

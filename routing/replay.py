@@ -11,12 +11,13 @@ from analytics.engine.pricing import cost
 from analytics.models import RequestRecord
 from analytics.selectors import request_cursor, requests_rated
 from routing.engine.choosing import first_match
+from routing.engine.document import RuleSpec
 from routing.engine.facts import NotRecorded, RecordedTraits
 from routing.engine.operations import answering
 from routing.engine.resolution import look_up
 from routing.engine.rule import Setting
 from routing.engine.ruleset import Rule, compile_rule, judged
-from routing.engine.snapshot import Candidate, RuleSpec, Snapshot
+from routing.engine.snapshot import Candidate, Snapshot
 from routing.rerating import usage_of
 from routing.simulation import snapshot_now
 from tenants.engine.principal import Principal

@@ -15,7 +15,8 @@ from analytics.models import RequestRecord
 from analytics.selectors import request_cursor, requests_rated
 from analytics.services import NewCost, costs_write
 from channels_app.engine.providers import PROVIDERS
-from routing.engine.snapshot import Candidate, Channel, Snapshot, build_snapshot, decode_document
+from routing.engine.document import decode_document
+from routing.engine.snapshot import Candidate, Channel, Snapshot, build_snapshot
 from tenants.models import ConfigState
 
 

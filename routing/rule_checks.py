@@ -9,10 +9,10 @@ from typing import Any, NoReturn
 import msgspec
 from django.core.exceptions import ValidationError
 
+from routing.engine.document import RuleSpec
 from routing.engine.rule import Setting
 from routing.engine.rules import RULES
 from routing.engine.ruleset import TYPES, compile_rule
-from routing.engine.snapshot import RuleSpec
 from routing.engine.targets import MEMBERS
 from tenants.engine.ids import is_id
 

@@ -13,8 +13,7 @@ from django.utils import timezone
 from channels_app.engine.providers import PROVIDERS
 from channels_app.engine.rates import read_overrides
 from channels_app.models import Channel
-from routing.engine.limiters import terms_of
-from routing.engine.snapshot import (
+from routing.engine.document import (
     ChannelSpec,
     CredentialSpec,
     ModelSpec,
@@ -23,6 +22,7 @@ from routing.engine.snapshot import (
     TenantDocument,
     encode_document,
 )
+from routing.engine.limiters import terms_of
 from routing.engine.source import SNAPSHOT_NOTICE
 from routing.engine.strategies import STRATEGIES
 from routing.engine.transformers import chain_of

@@ -92,15 +92,19 @@ class Account:
         """Return how many permits could be taken now, as far as this process knows."""
         return self._left(self._store.now_s())
 
-    def reset_s(self) -> float:
+    def now_s(self) -> float:
+        """Return the time by which the limit is counted, in seconds since the epoch."""
+        return self._store.now_s()
+
+    def reset_s(self, now_s: float) -> float:
         """Return after how many seconds the limit is as good as unused."""
-        return self._reset_s(self._store.now_s())
+        return self._limiter.reset_s(self._terms, self._state_at(now_s), now_s)
 
     @property
     def is_idle(self) -> bool:
         """Whether forgetting it loses nothing that is counted here."""
         now_s = self._store.now_s()
-        return not self._held and now_s > self.used_at_s + self._reset_s(now_s)
+        return not self._held and now_s > self.used_at_s + self.reset_s(now_s)
 
     async def close(self) -> None:
         """End; there is nothing to hand over."""
@@ -123,9 +127,6 @@ class Account:
 
     def _left(self, now_s: float) -> int:
         return self._limiter.left(self._terms, self._state_at(now_s), now_s)
-
-    def _reset_s(self, now_s: float) -> float:
-        return self._limiter.reset_s(self._terms, self._state_at(now_s), now_s)
 
     async def _queued(self, taken: Taken, flow: Flow) -> Taken:
         """Wait for the time that was given, in turn with the other flows."""

@@ -34,7 +34,7 @@ async def admit_by_limits(call: Call, gateway: Gateway, groups: list[list[Candid
     if not specs:
         return
     grants, refused = await _take(call, gateway, specs)
-    call.limit_headers = _headers(call, gateway, grants if refused is None else [*grants, refused])
+    call.limited_by = grants if refused is None else [*grants, refused]
     if refused is not None:
         give_back(grants)
         raise _refusal(call, refused)
@@ -55,7 +55,7 @@ def foresee_limits(call: Call, gateway: Gateway, groups: list[list[Candidate]]) 
         trace = SpendTrace(f"{_owner(call, spec)}: {account.text}", n, left, refused="" if left >= n else "reached")
         call.decision.spends.append(trace)
         if left < n:
-            raise _refusal(call, Grant(account, spec, n, Taken(False, account.reset_s(), left)))
+            raise _refusal(call, Grant(account, spec, n, Taken(False, account.reset_s(account.now_s()), left)))
 
 
 async def take_for_channel(
@@ -200,10 +200,10 @@ def _refusal(call: Call, refused: Grant) -> GatewayError:
     )
 
 
-def _headers(call: Call, gateway: Gateway, shown: Iterable[Grant]) -> tuple[tuple[bytes, bytes], ...]:
+def limit_headers(call: Call) -> tuple[tuple[bytes, bytes], ...]:
     """Return the rate-limit headers of the client's format, of the tightest limit on requests and on tokens."""
     tightest: dict[str, Grant] = {}
-    for grant in shown:
+    for grant in call.limited_by:
         kind, limit = grant.spec.kind, grant.spec.limit
         if kind == "concurrency" or not limit or grant.taken.is_closed:
             continue
@@ -212,12 +212,12 @@ def _headers(call: Call, gateway: Gateway, shown: Iterable[Grant]) -> tuple[tupl
             tightest[kind] = grant
     if not tightest:
         return ()
-    return call.format.limit_headers(
-        _allowance(tightest.get("requests")), _allowance(tightest.get("tokens")), gateway.store.now_s()
-    )
+    now_s = next(iter(tightest.values())).account.now_s()
+    requests, tokens = (_allowance(tightest.get(kind), now_s) for kind in ("requests", "tokens"))
+    return call.format.limit_headers(requests, tokens, now_s)
 
 
-def _allowance(grant: Grant | None) -> Allowance | None:
+def _allowance(grant: Grant | None, now_s: float) -> Allowance | None:
     if grant is None:
         return None
-    return Allowance(grant.spec.limit, min(grant.spec.limit, grant.taken.left), grant.account.reset_s())
+    return Allowance(grant.spec.limit, min(grant.spec.limit, grant.taken.left), grant.account.reset_s(now_s))

@@ -9,6 +9,7 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from routing.engine import listing
+from routing.engine.admission import limit_headers
 from routing.engine.call import Call
 from routing.engine.errors import (
     GatewayError,
@@ -133,7 +134,7 @@ class GatewayApp:
             (b"x-request-id", call.id.encode()),
             (b"cache-control", b"no-store"),
             *rendered.headers,
-            *call.limit_headers,
+            *limit_headers(call),
         ]
         if call.decision.rule:
             headers.append((b"x-routex-rule", call.decision.rule.encode()))

@@ -18,6 +18,7 @@ from channels_app.engine.errors import (
 from routing.engine.account import Grant
 from routing.engine.admission import give_back, give_back_unused, take_for_channel, tell_limits
 from routing.engine.call import Call
+from routing.engine.document import PolicySpec
 from routing.engine.errors import (
     BadRequest,
     GatewayError,
@@ -35,7 +36,7 @@ from routing.engine.passage import Passage, passage_to
 from routing.engine.resolution import nobody_ready
 from routing.engine.retries import RetryBudget
 from routing.engine.sending import Committed, send
-from routing.engine.snapshot import Candidate, Credential, PolicySpec, Snapshot
+from routing.engine.snapshot import Candidate, Credential, Snapshot
 from routing.engine.states import ChannelState
 from routing.engine.verdicts import OutOfTime, Verdicts
 

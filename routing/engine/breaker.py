@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from routing.engine.snapshot import PolicySpec
+from routing.engine.document import PolicySpec
 
 Standing = Literal["closed", "open", "half_open"]
 

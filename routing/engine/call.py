@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -62,7 +62,7 @@ class Call:
     untold: list[Callable[[], None]] = field(default_factory=list)
     #: What it took from limits, and what the client is told of these.
     grants: list[Grant] = field(default_factory=list)
-    limit_headers: tuple[tuple[bytes, bytes], ...] = ()
+    limited_by: Sequence[Grant] = ()
     #: Tries and channels passed over, in order; `tries` counts the former.
     attempts: list[AttemptRecord] = field(default_factory=list)
     tries: int = 0

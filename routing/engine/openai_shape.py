@@ -271,6 +271,13 @@ def error_object(error: GatewayError, request_id: str) -> dict[str, Any]:
     return shown
 
 
+#: What is told of an allowance of requests, and of tokens.
+_LIMIT_HEADERS = tuple(
+    tuple(b"x-ratelimit-%b-%b" % (what, counted) for what in (b"limit", b"remaining", b"reset"))
+    for counted in (b"requests", b"tokens")
+)
+
+
 class OpenAIShaped(Format):
     """A format with OpenAI's errors and model listing."""
 
@@ -284,13 +291,10 @@ class OpenAIShaped(Format):
     ) -> tuple[tuple[bytes, bytes], ...]:
         """Return `x-ratelimit-…`."""
         told: list[tuple[bytes, bytes]] = []
-        for name, allowance in ((b"requests", requests), (b"tokens", tokens)):
+        for names, allowance in zip(_LIMIT_HEADERS, (requests, tokens), strict=True):
             if allowance is not None:
-                told += [
-                    (b"x-ratelimit-limit-" + name, b"%d" % allowance.limit),
-                    (b"x-ratelimit-remaining-" + name, b"%d" % allowance.left),
-                    (b"x-ratelimit-reset-" + name, _duration(allowance.reset_s)),
-                ]
+                values = (b"%d" % allowance.limit, b"%d" % allowance.left, _duration(allowance.reset_s))
+                told += zip(names, values, strict=True)
         return tuple(told)
 
     def model_list(self, models: Sequence[str], created_s: int, query: Mapping[str, str] = NO_QUERY) -> bytes:

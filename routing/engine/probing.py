@@ -8,7 +8,8 @@ from typing import Literal
 
 import msgspec
 
-from routing.engine.snapshot import Channel, PolicySpec
+from routing.engine.document import PolicySpec
+from routing.engine.snapshot import Channel
 from routing.engine.states import ChannelState
 from routing.engine.store import Store, StoreAway
 

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 from channels_app.engine.errors import UpstreamError, UpstreamTimeout
+from routing.engine.admission import limit_headers
 from routing.engine.call import Call
 from routing.engine.errors import GatewayError, UpstreamFailed, UpstreamTimedOut, printable
 from routing.engine.failures import told_id
@@ -170,7 +171,7 @@ def answer_headers(call: Call, candidate: Candidate) -> list[Header]:
         headers.append((own_name, request_id))
     if call.decision.rule:
         headers.append((b"x-routex-rule", call.decision.rule.encode()))
-    headers += call.limit_headers
+    headers += limit_headers(call)
     return headers
 
 

@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
 
-from routing.engine.snapshot import ChannelSpec
+from routing.engine.document import ChannelSpec
 from routing.engine.traits import Traits
 
 #: What a condition's values may be at most.

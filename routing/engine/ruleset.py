@@ -9,9 +9,10 @@ from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
 from routing.engine.decision import RuleTrace
+from routing.engine.document import RuleSpec
 from routing.engine.rule import Condition, Finding, Keeps, Screen, Setting, Test
 from routing.engine.rules import RULES
-from routing.engine.snapshot import RuleSpec, Snapshot
+from routing.engine.snapshot import Snapshot
 from routing.engine.traits import Traits
 
 #: What a rule is for. Each but the first and the last says when it holds by the condition of its own name.

@@ -14,8 +14,9 @@ import psycopg
 from psycopg.rows import TupleRow
 
 from analytics.engine.price_book import PriceBook, Prices
+from routing.engine.document import TenantDocument, decode_document
 from routing.engine.limiters import terms_of
-from routing.engine.snapshot import Snapshot, TenantDocument, decode_document, in_order
+from routing.engine.snapshot import Snapshot, in_order
 from tenants.engine.limits import LimitSpec, QuotaSpec
 from tenants.engine.principal import Principal
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
+from routing.engine.document import ChannelSpec
 from routing.engine.resolution import look_up, preferred
 from routing.engine.rule import Keeps
-from routing.engine.snapshot import Candidate, ChannelSpec, Snapshot
+from routing.engine.snapshot import Candidate, Snapshot
 from tenants.engine.principal import Principal
 
 Target = dict[str, str]

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from channels_app.engine.registry import Registry
+from routing.engine.document import RuleSpec
 from routing.engine.rule import Condition, Finding, Router, Setting
 from routing.engine.rules import RULES, custom_function
 from routing.engine.ruleset import compile_rule
-from routing.engine.snapshot import RuleSpec
 from tests.routing.engine.rulecases import traits
 
 ODD = [None, [], {}, "", "\0", -1, 2**70, 1.5, float("nan"), [[]], [None], {"": ""}, {"a": {"b": []}}, "x" * 100_000]

@@ -11,7 +11,7 @@ import pytest
 
 from channels_app.services import channel_create
 from routing.config_io import ConfigError, config_export, config_import
-from routing.engine.snapshot import decode_document
+from routing.engine.document import decode_document
 from routing.engine.source import SnapshotSource
 from routing.snapshots import DoesNotCompile, compile_tenant
 from tenants.context import platform_scope, tenant_scope

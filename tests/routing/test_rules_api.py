@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from routing.engine.snapshot import decode_document
+from routing.engine.document import decode_document
 from routing.models import RoutingRule
 from tenants.context import tenant_scope
 from tenants.models import AuditEvent, ConfigState

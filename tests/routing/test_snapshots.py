@@ -6,7 +6,7 @@ import pytest
 
 from channels_app.models import Channel
 from routing import snapshots
-from routing.engine.snapshot import decode_document
+from routing.engine.document import decode_document
 from routing.services import policy_set
 from tenants.context import platform_scope, tenant_scope
 from tenants.models import ConfigState

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from bisect import bisect_left, bisect_right
 from typing import ClassVar
 
@@ -79,12 +78,13 @@ def _passed(terms: Terms, state: Used, now_s: float) -> Used:
 
 def _added(terms: Terms, state: Used, stamp: float, n: int) -> Used:
     stamps, counts = state.stamps.copy(), state.counts.copy()
-    place = bisect_left(stamps, stamp)
     part_s = terms.window_s / PARTS
-    part = math.floor(stamp / part_s)
-    if place < len(stamps) and math.floor(stamps[place] / part_s) == part:
+    part = stamp // part_s
+    # Nearly always the newest by far.
+    place = len(stamps) if not stamps or stamps[-1] < stamp else bisect_left(stamps, stamp)
+    if place < len(stamps) and stamps[place] // part_s == part:
         counts[place] += n
-    elif place and math.floor(stamps[place - 1] / part_s) == part:
+    elif place and stamps[place - 1] // part_s == part:
         stamps[place - 1] = stamp
         counts[place - 1] += n
     else:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from routing.engine.document import ChannelSpec
 from routing.engine.rule import Condition, Keeps, Setting, texts
-from routing.engine.snapshot import ChannelSpec
 
 
 class Region(Condition):

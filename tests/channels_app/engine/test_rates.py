@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from channels_app.engine.rates import Rates, read_overrides
-from routing.engine.snapshot import ChannelSpec
+from routing.engine.document import ChannelSpec
 
 DAY_S = 86_400
 #: 2026-01-31 00:00 UTC

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from channels_app.engine.provider import Provider
-from routing.engine.snapshot import ChannelSpec, CredentialSpec, ModelSpec, PolicySpec, Snapshot, TenantDocument
+from routing.engine.document import ChannelSpec, CredentialSpec, ModelSpec, PolicySpec, TenantDocument
+from routing.engine.snapshot import Snapshot
 from routing.engine.snapshot import build_snapshot as build
 from tenants.engine.principal import Principal
 

@@ -11,8 +11,9 @@ from typing import Any
 from channels_app.engine.errors import UpstreamError
 from channels_app.engine.provider import Provider, UpstreamRequest, UpstreamResponse
 from routing.engine.asgi import GatewayApp
+from routing.engine.document import PolicySpec
 from routing.engine.gateway import Gateway
-from routing.engine.snapshot import PolicySpec, Snapshot
+from routing.engine.snapshot import Snapshot
 from routing.engine.stores.memory import MemoryStore
 from tenants.engine import keys
 from tests.routing.engine.cast import channel, principal, snapshot

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import sys
 
+from routing.engine.document import PolicySpec
 from routing.engine.probing import Probing
-from routing.engine.snapshot import Channel, PolicySpec
+from routing.engine.snapshot import Channel
 from routing.engine.states import ChannelState
 from routing.engine.stores.valkey import ValkeyStore
 from tests.routing.engine.cast import channel, snapshot

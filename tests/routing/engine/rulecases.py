@@ -7,12 +7,12 @@ import json
 from typing import Any
 
 from routing.engine.call import Call
+from routing.engine.document import RuleSpec
 from routing.engine.format import Route
 from routing.engine.formats import FORMATS
 from routing.engine.operations import answering, is_conversation
 from routing.engine.rule import Finding, Setting
 from routing.engine.ruleset import compile_rule
-from routing.engine.snapshot import RuleSpec
 from routing.engine.traits import Traits
 from tests.routing.engine.cast import channel, principal, snapshot
 from tests.routing.engine.harness import PATHS

@@ -9,7 +9,7 @@ import pytest
 from msgspec.structs import replace
 
 from channels_app.engine.errors import UpstreamRefused
-from routing.engine.snapshot import PolicySpec
+from routing.engine.document import PolicySpec
 from routing.engine.store import StoreAway
 from routing.engine.stores.memory import MemoryStore
 from tenants.engine.limits import LimitSpec

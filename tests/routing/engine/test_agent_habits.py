@@ -7,7 +7,7 @@ import json
 import pytest
 
 from channels_app.engine.providers import PROVIDERS
-from routing.engine.snapshot import ModelSpec
+from routing.engine.document import ModelSpec
 from tests.journeys.scripted import FORMATS, Call, Text
 from tests.routing.engine import agent_requests
 from tests.routing.engine.agent_requests import ASKED, FOUND, HABITS, PROMPT, RULES

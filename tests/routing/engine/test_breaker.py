@@ -1,7 +1,7 @@
 """The breaker on a clock that the test moves."""
 
 from routing.engine.breaker import Breaker
-from routing.engine.snapshot import PolicySpec
+from routing.engine.document import PolicySpec
 
 POLICY = PolicySpec(breaker_failures=3, breaker_open_s=60)
 

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from channels_app.engine.registry import UnknownName
-from routing.engine.snapshot import ModelSpec
+from routing.engine.document import ModelSpec
 from routing.engine.transformers import TRANSFORMERS, chain_of
 from tests.routing.engine.cast import channel
 from tests.routing.engine.harness import GOOD_WHOLE, PATHS, Harness, Step, streamed

@@ -8,9 +8,10 @@ import pytest
 
 from routing.engine import asgi
 from routing.engine.call import Call
+from routing.engine.document import ModelSpec, PolicySpec, RuleSpec
 from routing.engine.lastturns import LastTurns
 from routing.engine.pipeline import serve
-from routing.engine.snapshot import MANY_ANSWERS, ModelSpec, PolicySpec, RuleSpec
+from routing.engine.snapshot import MANY_ANSWERS
 from tests.routing.engine.cast import channel, principal
 from tests.routing.engine.harness import PATHS, Harness, status, streamed
 

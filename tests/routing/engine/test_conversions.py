@@ -9,7 +9,7 @@ import struct
 import pytest
 
 from routing.engine.conversion import said_in
-from routing.engine.snapshot import ModelSpec, PolicySpec
+from routing.engine.document import ModelSpec, PolicySpec
 from tests.routing.engine.cast import channel
 from tests.routing.engine.harness import Harness, Step, status
 

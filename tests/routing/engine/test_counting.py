@@ -4,8 +4,8 @@ import json
 
 import pytest
 
+from routing.engine.document import ModelSpec
 from routing.engine.formats import CODECS
-from routing.engine.snapshot import ModelSpec
 from tests.routing.engine.cast import channel
 from tests.routing.engine.harness import Harness, Step, status
 

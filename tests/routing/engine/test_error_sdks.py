@@ -15,8 +15,8 @@ from google.genai import errors as genai_errors
 from google.genai import types as genai_types
 
 from routing.engine.catalogue import CATALOGUE, MAX_WAIT_S, ROWS, Row
+from routing.engine.document import PolicySpec
 from routing.engine.errors import GatewayError, RateLimited
-from routing.engine.snapshot import PolicySpec
 from tenants.engine.limits import LimitSpec
 from tests.routing.engine.cast import channel
 from tests.routing.engine.dialects import DIALECTS

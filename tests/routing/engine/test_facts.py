@@ -7,11 +7,11 @@ import json
 import pytest
 
 from routing.engine import facts
+from routing.engine.document import RuleSpec
 from routing.engine.facts import READ_EACH_S, NotRecorded, RecordedTraits
 from routing.engine.rule import Setting
 from routing.engine.rules import RULES
 from routing.engine.ruleset import compile_rule
-from routing.engine.snapshot import RuleSpec
 from tests.routing.engine.cast import channel
 from tests.routing.engine.harness import Harness
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from channels_app.engine.errors import UpstreamBroken, UpstreamRefused, UpstreamStatus, UpstreamTimeout
-from routing.engine.snapshot import ModelSpec, PolicySpec
+from routing.engine.document import ModelSpec, PolicySpec
 from tests.routing.engine.cast import channel
 from tests.routing.engine.harness import (
     DONE,

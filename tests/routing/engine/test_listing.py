@@ -2,9 +2,9 @@
 
 import pytest
 
+from routing.engine.document import ModelSpec
 from routing.engine.errors import BadRequest
 from routing.engine.paging import page, read_size
-from routing.engine.snapshot import ModelSpec
 from tests.routing.engine.cast import channel, principal
 from tests.routing.engine.harness import Harness
 

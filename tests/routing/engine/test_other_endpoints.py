@@ -8,7 +8,7 @@ import json
 import pytest
 
 from channels_app.engine.errors import UpstreamBroken
-from routing.engine.snapshot import ModelSpec, PolicySpec
+from routing.engine.document import ModelSpec, PolicySpec
 from tests.routing.engine.cast import channel
 from tests.routing.engine.harness import PATHS, Harness, Step, status, streamed
 

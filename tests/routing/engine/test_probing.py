@@ -10,8 +10,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from routing.engine.document import PolicySpec
 from routing.engine.probing import Probing
-from routing.engine.snapshot import PolicySpec
 from routing.engine.states import ChannelState
 from routing.engine.store import Store, StoreAway
 from routing.engine.stores.memory import MemoryStore

@@ -5,9 +5,9 @@ import json
 
 import pytest
 
+from routing.engine.document import ModelSpec
 from routing.engine.formats import CODECS
 from routing.engine.provenance import PREFIX, may_hold_wrapper
-from routing.engine.snapshot import ModelSpec
 from tests.routing.engine import claude
 from tests.routing.engine.cast import channel
 from tests.routing.engine.harness import PATHS, Harness, Step, status

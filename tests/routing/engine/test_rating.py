@@ -12,7 +12,7 @@ from analytics.engine.price_book import Clause, DatedPrice, PriceBook, PricedMod
 from analytics.engine.pricing import Price
 from channels_app.engine.errors import UpstreamBroken
 from channels_app.engine.rates import PriceOverride, Rates
-from routing.engine.snapshot import ModelSpec
+from routing.engine.document import ModelSpec
 from tests.routing.engine.cast import Anything, channel, snapshot
 from tests.routing.engine.harness import DONE, PATHS, Harness, Step, chat_event, streamed
 

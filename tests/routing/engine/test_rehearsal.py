@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from routing.engine.snapshot import PolicySpec
+from routing.engine.document import PolicySpec
 from tenants.engine.limits import LimitSpec
 from tests.routing.engine.cast import channel
 from tests.routing.engine.harness import PATHS, Harness, status

@@ -5,10 +5,11 @@ from msgspec.structs import replace
 
 from channels_app.engine.provider import Provider
 from channels_app.engine.providers import PROVIDERS
+from routing.engine.document import ModelSpec, TenantDocument
 from routing.engine.errors import Forbidden, ModelNotFound, NoChannel
 from routing.engine.operations import answering
 from routing.engine.resolution import resolve
-from routing.engine.snapshot import ModelSpec, TenantDocument, build_snapshot
+from routing.engine.snapshot import build_snapshot
 from tests.routing.engine.cast import channel, principal, snapshot
 
 CHAT = ("openai-chat",)

@@ -8,8 +8,9 @@ from analytics.engine.pricing import Price
 from channels_app.engine.errors import UpstreamTimeout
 from channels_app.engine.rates import Rates
 from routing.engine import attempts
+from routing.engine.document import PolicySpec
 from routing.engine.retries import RETRY_FLOOR, RetryBudget, RetryWindow
-from routing.engine.snapshot import PolicySpec, Snapshot
+from routing.engine.snapshot import Snapshot
 from tests.routing.engine.cast import channel
 from tests.routing.engine.harness import Harness, Step, status
 

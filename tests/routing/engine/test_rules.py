@@ -7,10 +7,10 @@ import datetime as dt
 import pytest
 
 from channels_app.engine.registry import Registry
+from routing.engine.document import RuleSpec
 from routing.engine.rule import Router, Setting
 from routing.engine.rules import custom_function
 from routing.engine.ruleset import TYPES, compile_rule
-from routing.engine.snapshot import RuleSpec
 from tests.routing.engine.rulecases import NOON, finding, holds, traits
 
 IMAGE = {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "aGk="}}

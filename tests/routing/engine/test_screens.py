@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from routing.engine.counters import COUNTERS, most_tokens
+from routing.engine.document import RuleSpec
 from routing.engine.rule import Setting
 from routing.engine.rules import RULES
 from routing.engine.ruleset import Ruleset, judged
-from routing.engine.snapshot import RuleSpec
 from tests.routing.engine.cast import channel, snapshot
 from tests.routing.engine.harness import PATHS
 from tests.routing.engine.rulecases import traits

@@ -4,8 +4,8 @@ import msgspec
 import pytest
 
 from channels_app.engine.errors import UpstreamRefused
+from routing.engine.document import PolicySpec
 from routing.engine.gateway import Gateway
-from routing.engine.snapshot import PolicySpec
 from routing.engine.stores.memory import MemoryStore
 from tests.routing.engine.cast import channel, snapshot
 from tests.routing.engine.harness import PATHS, Harness, Memory, Step, status

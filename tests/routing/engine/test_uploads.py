@@ -8,7 +8,7 @@ import tracemalloc
 
 import pytest
 
-from routing.engine.snapshot import ModelSpec, PolicySpec
+from routing.engine.document import ModelSpec, PolicySpec
 from routing.engine.upload import MEMORY_BYTES, Upload
 from tests.routing.engine.cast import channel
 from tests.routing.engine.harness import Harness, Step, status, streamed

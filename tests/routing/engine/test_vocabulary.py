@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from routing.engine import vocabulary
 from routing.engine.choosing import prepare
 from routing.engine.counters import COUNTERS
+from routing.engine.document import RuleSpec
 from routing.engine.rules import RULES
-from routing.engine.snapshot import RuleSpec
 from routing.engine.vocabulary import NEWEST, OLDER, PIECE_CHARS, count, vocabulary_of
 from tests.routing.engine.cast import channel, snapshot
 from tests.routing.engine.harness import Harness
