@@ -1,7 +1,7 @@
 """The beat's memory of what ran when, in plain files, whichever Python runs it.
 
 Celery keeps it with `shelve`, whose files are SQLite's from Python 3.13 on. In the beat's own process, beside a worker
-with threads, these fail with "locking protocol", and then nothing is sent any more.
+with threads, these failed with "locking protocol", and then nothing was sent any more.
 """
 
 from __future__ import annotations

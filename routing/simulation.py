@@ -11,10 +11,12 @@ from analytics.engine.price_book import Prices
 from analytics.price_books import price_book_read
 from channels_app.engine.providers import PROVIDERS
 from routing.engine.call import Call
+from routing.engine.choosing import prepare
 from routing.engine.gateway import SCOPE_KEY, Gateway
 from routing.engine.paths import Paths
 from routing.engine.pipeline import understand
 from routing.engine.rehearsal import Rehearsed, foresee
+from routing.engine.ruleset import rules_of
 from routing.engine.snapshot import Snapshot, build_snapshot
 from routing.snapshots import compile_tenant
 from tenants.engine.ids import new_id
@@ -64,7 +66,9 @@ def snapshot_now(*, tenant: Tenant) -> Snapshot:
     version = ConfigState.objects.values_list("version", flat=True).get(tenant_id=tenant.pk)
     document = compile_tenant(tenant=tenant, version=version)
     prices = Prices(price_book_read())
-    return build_snapshot(document, provider=PROVIDERS.__getitem__, unseal=lambda sealed: sealed, prices=prices)
+    snapshot = build_snapshot(document, provider=PROVIDERS.__getitem__, unseal=lambda sealed: sealed, prices=prices)
+    rules_of(snapshot)  # compiled here and not on the event loop that the request is then tried on
+    return snapshot
 
 
 async def simulate(
@@ -79,7 +83,7 @@ async def simulate(
 ) -> Rehearsed:
     """Return what would become of a request: the gateway's own steps up to the first try.
 
-    Async without waiting for anything, so that it runs on the loop that the live gateway's state belongs to.
+    Async, so that it runs on the loop that the live gateway's state belongs to; what takes long is done beside it.
 
     Raises:
         UnknownPath: no request goes to this path.
@@ -100,4 +104,5 @@ async def simulate(
         snapshot=snapshot,
     )
     understand(call)
+    await prepare(call)
     return foresee(call, gateway)

@@ -116,7 +116,7 @@ class Environment:
     max_body_bytes: int
     #: How long what a process drew from a quota is its own without being renewed.
     quota_lease_s: int
-    #: What an answer may have at most whose request does not say, in the eyes of quotas.
+    #: What quotas reserve for an answer whose request sets no limit; None: all that its model can write.
     default_output_tokens: int | None
     config_path: str
     admin_email: str

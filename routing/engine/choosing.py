@@ -157,7 +157,7 @@ def first_match(
         for test in rule.asked:
             finding = test(traits)
             if not finding.holds:
-                traces.append(rule.trace if finding is rule.missed and rule.trace is not None else rule.miss(finding))
+                traces.append(rule.miss(finding))
                 break
         else:
             findings = [test(traits) for test in rule.tests]

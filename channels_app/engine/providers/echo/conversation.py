@@ -20,9 +20,9 @@ NOTHING_SAID = "You sent no text."
 PositiveInt = Annotated[int, Meta(ge=1, le=2**31 - 1)]
 NaturalInt = Annotated[int, Meta(ge=0, le=2**31 - 1)]
 
-#: A word with the space before it, so that the pieces of a text join to the text.
 #: Echo reckons with tokens of this size.
 CHARS_PER_TOKEN = 4
+#: A word with the space before it, so that the pieces of a text join to the text.
 _WORD = re.compile(r"\s*\S+(?:\s+\Z)?")
 
 
