@@ -68,22 +68,21 @@ def test_a_broken_stream_is_charged_at_an_estimate(gateway, payer, operation, fa
     assert record.cost_nano_usd == record.input_tokens * 3000 + record.output_tokens * 15_000 > 0
 
 
-def test_a_price_that_changes_counts_from_then_on_and_not_for_what_was(gateway, payer):
-    def ask():
-        return gateway.ask("/v1/chat/completions", as_bytes(chat("openai-m")), key=payer.key)
+def test_a_price_that_changes_counts_from_then_on_and_not_for_what_was(gateway, payer, upstream):
+    # A channel of its own: the other tests come in any order and must not meet the new price.
+    payer.add_channel(upstream, "repriced", "openai", ["repriced-*"], prices=PRICES)
 
-    before = ask()
+    def ask():
+        return gateway.ask("/v1/chat/completions", as_bytes(chat("repriced-m")), key=payer.key)
+
+    # The gateway may have read the tenant before the channel was there.
+    before = eventually(lambda: (answer := ask()).status == 200 and answer, "the channel is live")
     with payer.scope():
-        Channel.objects.filter(slug="openai-priced").update(prices={"*": PRICES["*"] | {"multiplier": "2"}})
+        Channel.objects.filter(slug="repriced").update(prices={"*": PRICES["*"] | {"multiplier": "2"}})
         config_touch(tenant_id=payer.id)
-    try:
-        was = record_of(payer, before).cost_nano_usd
-        after = eventually(
-            lambda: (answer := ask()).headers["x-routex-cost-usd"] != usd_text(was) and answer, "the new price is live"
-        )
-        assert record_of(payer, after).cost_nano_usd == 2 * was
-        assert record_of(payer, before).cost_nano_usd == was
-    finally:
-        with payer.scope():
-            Channel.objects.filter(slug="openai-priced").update(prices=PRICES)
-            config_touch(tenant_id=payer.id)
+    was = record_of(payer, before).cost_nano_usd
+    after = eventually(
+        lambda: (answer := ask()).headers["x-routex-cost-usd"] != usd_text(was) and answer, "the new price is live"
+    )
+    assert record_of(payer, after).cost_nano_usd == 2 * was
+    assert record_of(payer, before).cost_nano_usd == was
