@@ -4,31 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import time
-from dataclasses import dataclass
 
 from analytics.engine.record import AttemptRecord
-from channels_app.engine.errors import (
-    UpstreamBlocked,
-    UpstreamBroken,
-    UpstreamError,
-    UpstreamRefused,
-    UpstreamStatus,
-    UpstreamTimeout,
-)
+from channels_app.engine.errors import UpstreamBroken, UpstreamError, UpstreamRefused, UpstreamStatus
 from routing.engine.account import Grant
 from routing.engine.admission import give_back, give_back_unused, take_for_channel, tell_limits
 from routing.engine.call import Call
 from routing.engine.document import PolicySpec
-from routing.engine.errors import (
-    BadRequest,
-    GatewayError,
-    Overloaded,
-    RateLimited,
-    UpstreamFailed,
-    UpstreamTimedOut,
-    named,
-)
-from routing.engine.failures import told_id
+from routing.engine.errors import BadRequest, GatewayError, named
+from routing.engine.final_error import Fault, final_error
 from routing.engine.format import Asked
 from routing.engine.gateway import Gateway
 from routing.engine.ordering import Ordering
@@ -39,22 +23,10 @@ from routing.engine.sending import Committed, send
 from routing.engine.snapshot import Candidate, Credential, Snapshot
 from routing.engine.states import ChannelState
 from routing.engine.verdicts import OutOfTime, Verdicts
+from routing.engine.waits import Waits
 
 #: First pause between two rounds over the same candidates; doubles each round.
 ROUND_PAUSE_S = 0.2
-
-
-@dataclass(slots=True)
-class Fault:
-    """One failed try, kept for the final error."""
-
-    passage: Passage
-    error: UpstreamError
-
-    @property
-    def slug(self) -> str:
-        """Return the channel's slug."""
-        return self.passage.candidate.channel.spec.slug
 
 
 class Attempt:
@@ -72,8 +44,10 @@ class Attempt:
         #: Until when the client waits for an answer to begin, on the monotonic clock; None without a word of it.
         self.deadline_s = _deadline_s(call, gateway.clock())
         self.verdicts = Verdicts(call, gateway, self.ordering, self.budget)
+        self.groups: list[list[Candidate]] = []
         self.faults: list[Fault] = []
-        self.waits_s: list[float] = []
+        #: How long the candidates cannot be tried.
+        self.waits = Waits(gateway.states.tenant(self.tenant_id), gateway.clock)
         self.without_credential: list[str] = []
         #: Why candidates cannot carry the request at all.
         self.refusals: list[GatewayError] = []
@@ -87,7 +61,7 @@ class Attempt:
         Raises:
             GatewayError: no try gave an answer; the class says what the client may do about it.
         """
-        groups = [group for group in groups if group]
+        self.groups = groups = [group for group in groups if group]
         self._first_model = next((group[0].public_model for group in groups), "")
         self.ordering.name_session(groups)
         ordered: list[list[Candidate]] = []
@@ -117,10 +91,11 @@ class Attempt:
             return None
         pinned = self.ordering.pinned_credential(candidate)
         credentials = state.rested(channel.credentials, self.gateway.clock(), pinned)
-        if channel.credentials and not credentials:
-            self._passed_over(candidate, state, "cooling_down", "every credential is resting")
+        if not credentials:
+            who = "every credential" if channel.credentials else "it"
+            self._passed_over(candidate, "cooling_down", f"{who} is resting")
             return None
-        for credential in credentials or [Credential("", "")]:
+        for credential in credentials:
             grants = await self._leave(candidate, state)
             if grants is None:
                 return None
@@ -129,6 +104,7 @@ class Attempt:
             except UpstreamError as error:
                 self.faults.append(Fault(passage, error))
                 self.verdicts.failed(candidate, credential, state, error)
+                self.waits.failed(candidate, error, is_resting=self.policy.has_cooldown)
                 if not error.is_retryable:
                     raise self._final_error() from error
                 if not (isinstance(error, UpstreamStatus) and error.is_about_credential):
@@ -149,10 +125,10 @@ class Attempt:
             give_back(grants)
             return None
         if refusal.retry_after_s is None:
-            self.refusals.append(refusal)
+            self._refused(candidate, refusal)
             self._left_out(candidate, "cannot_carry", refusal.message[:300])
         else:
-            self.waits_s.append(refusal.retry_after_s)
+            self.waits.limited(candidate, refusal.retry_after_s)
             self._left_out(candidate, "limited", refusal.message[:300])
         return None
 
@@ -177,7 +153,7 @@ class Attempt:
             return False
         is_probed = state.breaker.has_trial
         detail = "after failures, another request is trying it" if is_probed else "the breaker is open after failures"
-        self._passed_over(candidate, state, "breaker_open", detail)
+        self._passed_over(candidate, "breaker_open", detail)
         return True
 
     async def _admits(self, candidate: Candidate, state: ChannelState) -> bool:
@@ -189,7 +165,7 @@ class Attempt:
             standing == "half_open" and await probing.take(self.tenant_id, candidate.channel, state, self.policy, now_s)
         ):
             return True
-        self._passed_over(candidate, state, "breaker_open", "after failures, another request is trying it")
+        self._passed_over(candidate, "breaker_open", "after failures, another request is trying it")
         return False
 
     async def _passage(self, candidate: Candidate) -> Passage | None:
@@ -201,12 +177,13 @@ class Attempt:
             return None
         if candidate.channel.lacks_credential:
             self.without_credential.append(candidate.channel.spec.slug)
+            self.waits.unable(candidate)
             self._left_out(candidate, "no_credential", "the channel has no credential")
             return None
         try:
             passage = self._passages[id(candidate)] = await passage_to(self.call, candidate, self.gateway)
         except GatewayError as refusal:
-            self.refusals.append(refusal)
+            self._refused(candidate, refusal)
             self._left_out(candidate, "cannot_carry", refusal.message[:300])
         return passage
 
@@ -270,7 +247,7 @@ class Attempt:
         try:
             await self.gateway.budget.reserve_channel(self.call, candidate)
         except GatewayError as refusal:
-            self.refusals.append(refusal)
+            self._refused(candidate, refusal)
             self.call.attempts.append(
                 AttemptRecord(
                     channel=candidate.channel.spec.slug,
@@ -282,10 +259,13 @@ class Attempt:
             return False
         return True
 
-    def _passed_over(self, candidate: Candidate, state: ChannelState, reason: str, detail: str) -> None:
-        wait_s = max(0.0, state.ready_at_s(candidate.channel.credentials) - self.gateway.clock())
-        self.waits_s.append(wait_s)
-        self._left_out(candidate, reason, f"{detail}; next try in {wait_s:.0f} s")
+    def _refused(self, candidate: Candidate, refusal: GatewayError) -> None:
+        """Note that a candidate cannot serve this request, however long it waits."""
+        self.refusals.append(refusal)
+        self.waits.unable(candidate)
+
+    def _passed_over(self, candidate: Candidate, reason: str, detail: str) -> None:
+        self._left_out(candidate, reason, f"{detail}; next try in {self.waits.of(candidate):.0f} s")
 
     def _left_out(self, candidate: Candidate, reason: str, detail: str) -> None:
         self.call.attempts.append(
@@ -307,33 +287,20 @@ class Attempt:
             return error.status >= 500 or error.status in {408, 425}
         return isinstance(error, UpstreamRefused | UpstreamBroken)
 
-    def _why_waiting(self) -> str:
+    def _why_waiting(self, count: int) -> str:
         limited = any(attempt.reason == "limited" for attempt in self.call.attempts)
         is_resting = any(attempt.reason in {"cooling_down", "breaker_open"} for attempt in self.call.attempts)
-        words = ["cooling down after errors"] * is_resting + ["at their limits"] * limited
-        return " or ".join(words)
+        limit = "at its limit" if count == 1 else "at their limits"
+        return " or ".join(["cooling down after errors"] * is_resting + [limit] * limited)
 
     def _final_error(self) -> GatewayError:
-        """Return what the client is told: an upstream's own class where it has one (ADR 7)."""
-        model = named(self.asked.model)
+        """Return what the client is told, and when the soonest of all that may serve it is tried again."""
         if not self.faults and self.refusals:
             return self.refusals[0]
-        if not self.faults:
-            return nobody_ready(self.asked.model, self.without_credential, self.waits_s, self._why_waiting())
-        last = self.faults[-1]
-        if isinstance(last.error, UpstreamStatus):
-            told = _told_by_status(last, model)
-            if told is not None:
-                return told
-        story = ", ".join(f"{fault.slug} {fault.error}" for fault in self.faults)
-        tries = f"all {len(self.faults)} tries" if len(self.faults) > 1 else "its only try"
-        message = f"`{model}` failed on {tries}: {story}."
-        channels = {fault.slug for fault in self.faults}
-        if isinstance(last.error, UpstreamTimeout | OutOfTime):
-            return UpstreamTimedOut(message)
-        if isinstance(last.error, UpstreamBlocked):
-            return UpstreamFailed(message, code="upstream_blocked")
-        return UpstreamFailed(message, retry_after_s=5, should_retry=len(channels) == 1)
+        waits_s = self.waits.by_channel(self.groups)
+        if self.faults:
+            return final_error(named(self.asked.model), self.faults, min(waits_s, default=0.0))
+        return nobody_ready(self.asked.model, self.without_credential, waits_s, self._why_waiting(len(waits_s)))
 
 
 def _deadline_s(call: Call, now_s: float) -> float | None:
@@ -344,43 +311,3 @@ def _deadline_s(call: Call, now_s: float) -> float | None:
     if not said.isdecimal() or len(said) > 9 or not int(said):
         raise BadRequest(f"x-routex-timeout-ms must be a number of milliseconds such as 30000, not `{said[:40]}`.")
     return now_s + (int(said) - call.elapsed_ms()) / 1000
-
-
-def _told_by_status(fault: Fault, model: str) -> GatewayError | None:
-    """Return the error that keeps an upstream's own class, or None where its status must not be passed on."""
-    error = fault.error
-    assert isinstance(error, UpstreamStatus)
-    if error.status in {401, 403}:
-        # Never as 401: the client's key is fine, the channel's is not.
-        return UpstreamFailed(
-            f"Channel `{fault.slug}` rejected its own credentials ({error.status}). An admin must renew them.",
-            code="upstream_auth_error",
-        )
-    if not 400 <= error.status < 500 and error.status != 529:
-        return None
-    said = _said(fault, error)
-    if error.status in {429, 529}:
-        kind = RateLimited if error.status == 429 else Overloaded
-        words = f": {said.message}" if said is not None and said.raw_body is None else "."
-        told = kind(
-            f"Channel `{fault.slug}` is limited by its provider ({error.status}) for `{model}`{words}",
-            code="" if error.status == 429 else "overloaded",
-            status=error.status,
-            retry_after_s=error.retry_after_s if error.retry_after_s is not None else 1.0,
-            headers=told_id(error.headers.items()),
-            raw_body=None if said is None else said.raw_body,
-        )
-        told.is_relayed, told.upstream = True, (fault.slug, error.status)
-        return told
-    if said is not None:
-        said.upstream = (fault.slug, error.status)
-    return said
-
-
-def _said(fault: Fault, error: UpstreamStatus) -> GatewayError | None:
-    """Return what the upstream said: inside its stream, or as an error answer."""
-    if isinstance(error.__cause__, GatewayError):
-        return error.__cause__
-    # A page of markup is no error body of any format.
-    body = error.body if b"json" in error.content_type else b""
-    return fault.passage.refusal(error.status, body, error.headers) if body else None

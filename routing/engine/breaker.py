@@ -28,6 +28,7 @@ class Breaker:
         """Close; return whether it was open or half open."""
         was_open = self.failures >= policy.breaker_failures
         self.failures = 0
+        self.open_until_s = 0.0
         self.has_trial = False
         return was_open
 

@@ -120,6 +120,6 @@ def _why_not_now(candidate: Candidate, ordering: Ordering, now_s: float) -> _Pas
     wait_s = max(0.0, state.ready_at_s(channel.credentials) - now_s)
     if state.breaker.standing(ordering.policy, now_s) == "open":
         return _PassedOver(f"has failed, and its breaker is open; next try in {wait_s:.0f} s", wait_s)
-    if channel.credentials and not state.rested(channel.credentials, now_s):
+    if not state.rested(channel.credentials, now_s):
         return _PassedOver(f"has no credential that is not resting; next try in {wait_s:.0f} s", wait_s)
     return None

@@ -14,6 +14,8 @@ from routing.engine.snapshot import MAX_REMEMBERED_CHARS, Channel, Credential
 NEWEST_SHARE = 0.2
 #: Models whose speed is remembered per channel, and whose turns per tenant; the oldest are forgotten.
 MAX_MODELS = 500
+#: Stands for the credential of a channel that needs none.
+NO_CREDENTIAL = Credential("", "")
 
 
 @dataclass(slots=True)
@@ -52,10 +54,13 @@ class ChannelState:
         return state
 
     def rested(self, credentials: Sequence[Credential], now_s: float, pinned: str = "") -> list[Credential]:
-        """Return the credentials that may be used now: the session's own, then those with most left, longest idle."""
-        if len(credentials) == 1:
-            state = self.credentials.get(credentials[0].slug)
-            return [] if state is not None and state.resting_until_s > now_s else [credentials[0]]
+        """Return the credentials that may be used now: the session's own, then those with most left, longest idle.
+
+        A channel without any is tried with none, and rests as one does.
+        """
+        if len(credentials) < 2:
+            credential = credentials[0] if credentials else NO_CREDENTIAL
+            return [] if self.is_resting(credential.slug, now_s) else [credential]
         awake = [(self.credential(c.slug), c) for c in credentials]
         awake = [(state, c) for state, c in awake if state.resting_until_s <= now_s]
         # Providers report the rest to the last token: a tenth is what tells pools apart without making them flap.
@@ -101,7 +106,8 @@ class ChannelState:
     def ready_at_s(self, credentials: Sequence[Credential]) -> float:
         """Return when the channel may be tried again: the breaker's time, or the first credential's."""
         states = self.credentials
-        waking = min((states[c.slug].resting_until_s if c.slug in states else 0.0 for c in credentials), default=0.0)
+        slugs = [credential.slug for credential in credentials or (NO_CREDENTIAL,)]
+        waking = min(states[slug].resting_until_s if slug in states else 0.0 for slug in slugs)
         return max(self.breaker.open_until_s, waking)
 
 
