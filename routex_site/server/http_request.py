@@ -16,7 +16,7 @@ from twisted.web.http import NO_BODY_CODES, RESPONSES
 from twisted.web.http import Request as TwistedRequest
 
 from routex_site.server.inflow import Inflow
-from routex_site.server.options import DISCARD_BYTES, Message
+from routex_site.server.options import DISCARD_BYTES, Message, is_shadow
 from routex_site.server.running import RunsApplication
 
 if TYPE_CHECKING:
@@ -142,7 +142,7 @@ class Request(RunsApplication, WebRequest):
         assert self.channel is not None
         headers = []
         for name, values in self.requestHeaders.getAllRawHeaders():
-            if b"_" in name:  # CVE-2015-0219: WSGI-style names cannot tell it from "-"
+            if b"_" in name and is_shadow(name, self.path):
                 continue
             name = name.lower()
             for value in values:

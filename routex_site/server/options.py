@@ -21,6 +21,15 @@ HEAD_BYTES = 32 * 1024
 DISCARD_BYTES = 256 * 1024 * 1024
 #: A websocket message, in and out of the browser.
 WEBSOCKET_BYTES = 1024 * 1024
+#: The only names with an underscore that are let through, and to which paths: older Codex tells its conversation by
+#: them. Any other is dropped, for a reader that cannot tell it from a dash could take it for another header.
+UNDERSCORED = frozenset({b"session_id", b"conversation_id"})
+UNDERSCORED_PATHS = (b"/v1/", b"/v1beta/")
+
+
+def is_shadow(name: bytes, path: bytes) -> bool:
+    """Whether a header's name has an underscore that nobody asked for (CVE-2015-0219)."""
+    return b"_" in name and not (path.startswith(UNDERSCORED_PATHS) and name.lower() in UNDERSCORED)
 
 
 class CannotStart(Exception):

@@ -22,6 +22,7 @@ from routex_site.server.options import (
     WEBSOCKET_BYTES,
     Application,
     ServerOptions,
+    is_shadow,
 )
 
 
@@ -66,7 +67,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Drop names with an underscore, which Django cannot tell from a dash (CVE-2015-0219); Daphne does."""
-        if b"_" not in name:
+        if b"_" not in name or not is_shadow(name, self.url):
             super().on_header(name, value)
 
     def connection_lost(self, exc: Exception | None) -> None:

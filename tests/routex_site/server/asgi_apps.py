@@ -257,6 +257,7 @@ PATHS = {
     "/hello": hello,
     "/204": status_204,
     "/scope": show_scope,
+    "/v1/scope": show_scope,
     "/process": process_state,
     "/stats": stats,
     "/echo": echo,

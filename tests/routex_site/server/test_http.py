@@ -107,6 +107,29 @@ def test_client_sets_no_root_path_and_no_underscored_header(server):
     assert "x_routex_tenant" not in dict(scope["headers"])
 
 
+UNDERSCORED = (
+    "Session_Id: older",
+    "conversation_id: oldest",
+    "x_api_key: evil",
+    "session__id: evil",
+    "session-id: new",
+)
+
+
+def test_underscored_names_of_older_codex_reach_the_gateway_and_shadow_nothing(server):
+    with server.wire() as wire:
+        scope = wire.get("/v1/scope", *UNDERSCORED).response().json
+    names = {"session_id": "older", "conversation_id": "oldest", "session-id": "new"}
+    assert {name: value for name, value in scope["headers"] if "_" in name or name == "session-id"} == names
+
+
+@pytest.mark.parametrize("path", ["/scope", "/scope?/v1/"])
+def test_underscored_names_reach_no_other_path(server, path):
+    with server.wire() as wire:
+        scope = wire.get(path, *UNDERSCORED).response().json
+    assert not any("_" in name for name, _ in scope["headers"])
+
+
 @pytest.mark.parametrize(
     "head",
     [

@@ -41,6 +41,14 @@ def change(made, *channels, **fields):
 
 
 @pytest.mark.asyncio
+@pytest.mark.parametrize("name", ["session_id", "conversation_id"])
+async def test_older_codex_stays_by_the_names_it_has(name):
+    made, headers = harness(), {"user-agent": "codex_cli_rs/0.20", name: "older"}
+    first, said = await ask(made, headers)
+    assert [said, *[await ask(made, headers) for _ in range(3)]] == ["new", *[(first, "kept")] * 3]
+
+
+@pytest.mark.asyncio
 async def test_a_conversation_stays_and_others_go_round():
     made = harness()
     first, said = await ask(made)
