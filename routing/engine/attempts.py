@@ -89,13 +89,7 @@ class Attempt:
         passage = await self._passage(candidate)
         if passage is None:
             return None
-        pinned = self.ordering.pinned_credential(candidate)
-        credentials = state.rested(channel.credentials, self.gateway.clock(), pinned)
-        if not credentials:
-            who = "every credential" if channel.credentials else "it"
-            self._passed_over(candidate, "cooling_down", f"{who} is resting")
-            return None
-        for credential in credentials:
+        for credential in self._credentials(candidate, state):
             grants = await self._leave(candidate, state)
             if grants is None:
                 return None
@@ -113,6 +107,15 @@ class Attempt:
                 self.verdicts.succeeded(committed, credential, state)
                 return committed
         return None
+
+    def _credentials(self, candidate: Candidate, state: ChannelState) -> list[Credential]:
+        """Return the credentials to try, the session's own first; none when the channel must not be tried now."""
+        known = candidate.channel.credentials
+        rested = state.rested(known, self.gateway.clock(), self.ordering.pinned_credential(candidate))
+        if not rested:
+            who = "every credential" if known else "it"
+            self._passed_over(candidate, "cooling_down", f"{who} is resting")
+        return rested
 
     async def _leave(self, candidate: Candidate, state: ChannelState) -> list[Grant] | None:
         """Return what one try took from the channel's limits; None when the channel must not be tried now."""
@@ -175,10 +178,7 @@ class Attempt:
             return passage
         if candidate.channel.spec.id in self.snapshot.channel_quotas and not await self._is_affordable(candidate):
             return None
-        if candidate.channel.lacks_credential:
-            self.without_credential.append(candidate.channel.spec.slug)
-            self.waits.unable(candidate)
-            self._left_out(candidate, "no_credential", "the channel has no credential")
+        if not self._has_credential(candidate):
             return None
         try:
             passage = self._passages[id(candidate)] = await passage_to(self.call, candidate, self.gateway)
@@ -186,6 +186,14 @@ class Attempt:
             self._refused(candidate, refusal)
             self._left_out(candidate, "cannot_carry", refusal.message[:300])
         return passage
+
+    def _has_credential(self, candidate: Candidate) -> bool:
+        """Whether the channel has a credential, or needs none."""
+        if not candidate.channel.lacks_credential:
+            return True
+        self.without_credential.append(candidate.channel.spec.slug)
+        self._left_out(candidate, "no_credential", "the channel has no credential")
+        return False
 
     async def _try(
         self, passage: Passage, credential: Credential, state: ChannelState, grants: list[Grant]
