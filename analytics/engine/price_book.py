@@ -124,6 +124,11 @@ class PriceBook:
             self._lists[name] = _decode_list(self._raw[name])
         return self._lists.get(name)
 
+    def names_model(self, model: str) -> bool:
+        """Whether any vendor lists a model of this very name; none of its prices is read for that."""
+        entry = b'"id":' + msgspec.json.encode(model)
+        return any(entry in bytes(memoryview(listed)) for listed in self._raw.values())
+
     @property
     def names(self) -> list[str]:
         """The names of the lists."""

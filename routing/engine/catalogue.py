@@ -192,7 +192,7 @@ ROWS: Final = (
         status=400,
         kind="invalid_request",
         what="The prompt is longer than the model takes.",
-        why="The upstream counted its tokens and refused; the message is its own.",
+        why="The upstream counted its tokens and refused; the message is its own. Routex does not refuse by its count.",
         remedy="Shorten the conversation, or ask for a model with a larger context.",
     ),
     Row(
@@ -243,7 +243,7 @@ ROWS: Final = (
         status=404,
         kind="not_found",
         what="No channel of the tenant serves this model.",
-        why="The name is mistyped, or no channel offers the model in a way that answers this path.",
+        why="The name is mistyped, no channel was given the model, or none offers it in a way that answers this path.",
         remedy="Take a name that the message suggests or `GET /v1/models` lists, or let an admin add a channel.",
     ),
     Row(
@@ -348,8 +348,8 @@ ROWS: Final = (
         code="server_is_overloaded",
         status=503,
         kind="overloaded",
-        what="Every channel that serves the model is resting after errors.",
-        why="Breakers and cooldowns keep requests away from channels that have just failed.",
+        what="Every channel that serves the model is resting after errors, or at its limit.",
+        why="Breakers, cooldowns and limits keep requests away from channels that could not answer them.",
         remedy="Wait as long as `retry-after` says: that is when the first of them is tried again.",
         should_retry=True,
         retry_after_s=1,
@@ -462,3 +462,9 @@ ROWS: Final = (
 )
 
 CATALOGUE: Final[Mapping[str, Row]] = {row.code: row for row in ROWS}
+
+#: Codes that are kept for what Routex cannot do yet: nothing raises them, and nothing else may take their names.
+RESERVED: Final[Mapping[str, tuple[int, str]]] = {
+    "ip_not_allowed": (403, "Keys have no list of addresses that they may be used from."),
+    "content_filter": (400, "No rule blocks what a request says; what an upstream's filter says passes as its own."),
+}

@@ -200,6 +200,10 @@ def _not_on_channel(snapshot: Snapshot, principal: Principal, asked: str, model:
 def not_served(snapshot: Snapshot, principal: Principal, asked: str) -> ModelNotFound:
     """Return the refusal of a name that means nothing here, with those that may have been meant."""
     close = _close(snapshot, principal, asked)
+    if len(asked) <= _MAX_COMPARED_CHARS and asked.isprintable() and snapshot.prices.book.names_model(asked):
+        told = f"`{named(asked)}` exists, but no channel of tenant `{snapshot.document.slug}` serves it. "
+        told += "Ask an admin of your tenant for it, or take another. List: GET /v1/models."
+        return ModelNotFound(told, param="model", suggestions=close)
     hint = f" Did you mean `{close[0]}`?" if close else ""
     return ModelNotFound(
         f"Model `{named(asked)}` is not served here.{hint} List: GET /v1/models.", param="model", suggestions=close

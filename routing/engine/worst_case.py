@@ -9,7 +9,7 @@ from typing import Final
 from analytics.engine.pricing import Price, worst_cost
 from analytics.engine.record import AttemptRecord
 from routing.engine.call import Call
-from routing.engine.errors import Unavailable
+from routing.engine.errors import Unavailable, named
 from routing.engine.estimate import input_tokens
 from routing.engine.output_cap import whole_numbers
 from routing.engine.snapshot import Candidate
@@ -90,10 +90,9 @@ def priced(call: Call, groups: list[list[Candidate]], specs: Iterable[QuotaSpec]
         slug, model = each.channel.spec.slug, each.upstream_model
         if not known:
             raise Unavailable(
-                f"Nobody knows what `{model}` costs, and the {quota_name(spec).lower()} counts it. Set `prices` "
+                f"Nobody knows what `{named(model)}` costs, and the {quota_name(spec).lower()} counts it. Set `prices` "
                 f"for it on channel `{slug}`, or use a model that has a price.",
                 code="unpriced_model",
-                should_retry=False,
             )
         detail = "the model has no price, and a budget counts its cost"
         call.attempts.append(AttemptRecord(channel=slug, model=model, reason="unpriced", detail=detail))

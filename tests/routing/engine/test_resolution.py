@@ -1,8 +1,10 @@
 """Model names: what they resolve to, in which order, and what is said when nothing serves them."""
 
+import msgspec
 import pytest
 from msgspec.structs import replace
 
+from analytics.engine.price_book import Clause, PriceBook, PricedModel, PriceList, Prices
 from channels_app.engine.provider import Provider
 from channels_app.engine.providers import PROVIDERS
 from routing.engine.document import ModelSpec, TenantDocument
@@ -209,3 +211,19 @@ def test_a_channel_that_names_the_model_is_asked_in_its_format_beside_one_that_s
 
 def test_a_channel_keeps_embedding_in_its_own_format_whatever_it_converses_in():
     assert embedding(channel("embeds-1", format="anthropic")) == ["embeds-1"]
+
+
+def test_a_model_that_exists_is_not_told_as_a_typo():
+    served = snapshot(channel("a", models=["gpt-6-mini"]))
+    entry = PricedModel("gpt-6", Clause("starts", "gpt-6"), ())
+    served.prices = Prices(PriceBook("book-1", msgspec.json.encode({"lists": {"vendor": PriceList((entry,))}})))
+    with pytest.raises(ModelNotFound) as caught:
+        resolve(served, principal(), CHAT, "gpt-6")
+    assert caught.value.message == (
+        "`gpt-6` exists, but no channel of tenant `acme` serves it. Ask an admin of your tenant for it, or take "
+        "another. List: GET /v1/models."
+    )
+    assert caught.value.suggestions == ("gpt-6-mini",)
+    for asked in ("gpt-6-mni", 'gpt-6","x', "gpt-6\x00", "\ud800"):
+        with pytest.raises(ModelNotFound, match="is not served here"):
+            resolve(served, principal(), CHAT, asked)

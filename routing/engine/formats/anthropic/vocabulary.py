@@ -197,11 +197,10 @@ def error_object(error: GatewayError, request_id: str) -> dict[str, Any]:
     if error.code == "context_length_exceeded" and not message.lower().startswith(_TOO_LONG):
         # The format has no code for it: clients know it, and shorten their history, by these words.
         message = f"{_TOO_LONG}: {message}"
-    return {
-        "type": "error",
-        "error": {"type": _TYPES[error.kind], "message": message},
-        "request_id": request_id,
-    }
+    shown: dict[str, Any] = {"type": _TYPES[error.kind], "message": message}
+    if error.upstream is not None:
+        shown["upstream"] = {"channel": error.upstream[0], "status": error.upstream[1]}
+    return {"type": "error", "error": shown, "request_id": request_id}
 
 
 def error_body(error: GatewayError, request_id: str) -> tuple[int, bytes]:
