@@ -10,10 +10,9 @@ from msgspec.structs import replace
 
 from channels_app.engine.errors import UpstreamRefused
 from routing.engine.document import PolicySpec
-from routing.engine.store import StoreAway
-from routing.engine.stores.memory import MemoryStore
 from tenants.engine.limits import LimitSpec
 from tests.routing.engine.cast import channel
+from tests.routing.engine.counted_out import Away
 from tests.routing.engine.harness import GOOD_STREAM, PATHS, Harness, Step, status, streamed
 
 pytestmark = pytest.mark.asyncio
@@ -271,16 +270,6 @@ async def test_model_limit_of_a_fallback_holds_for_its_candidates():
 
 
 # --- outage
-
-
-class Away(MemoryStore):
-    """A shared store that never answers."""
-
-    async def get(self, key: str) -> bytes | None:
-        raise StoreAway
-
-    async def swap(self, key: str, old: bytes | None, new: bytes | None, ttl_s: float) -> tuple[bool, bytes | None]:
-        raise StoreAway
 
 
 @pytest.mark.parametrize(("choice", "statuses"), [("local", [200, 200, 429]), ("closed", [503, 503, 503])])

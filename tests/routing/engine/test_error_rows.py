@@ -17,6 +17,7 @@ from routing.engine.catalogue import CATALOGUE
 from tenants.engine import keys
 from tests.routing.engine import claude
 from tests.routing.engine.cast import channel, principal
+from tests.routing.engine.counted_out import all_reserved, ask_often, budget, counted, ledger_away, store_away
 from tests.routing.engine.dialects import DIALECTS, Dialect
 from tests.routing.engine.harness import Answer, Harness, Step, chat_event, status, streamed
 
@@ -26,8 +27,6 @@ HUGE = "x" * 100_000
 NESTED = b'{"model":"m","messages":' + b"[" * 50_000
 UGLY = "a\r\nset-cookie: x\x1b[31m\x00"
 PAGE = b"<!doctype html><html><body>" + b"<p>gone</p>" * 5000
-#: Codes of limits and quotas, which are not there yet.
-AWAITED = {*("concurrency_limit_exceeded", "quota_reserved", "limits_unavailable", "ledger_away", "unpriced_model")}
 
 INVALID, SERVER = "invalid_request_error", "server_error"
 #: Code → status and word of OpenAI's formats, of Anthropic, of Gemini; as the reference has them, row by row.
@@ -56,7 +55,10 @@ WORDS: dict[str, tuple[tuple[int, str], tuple[int, str], tuple[int, str]]] = {
     "model_not_found": ((404, INVALID), (404, "not_found_error"), (404, "NOT_FOUND")),
     "unknown_route": ((404, INVALID), (404, "not_found_error"), (404, "NOT_FOUND")),
     "method_not_allowed": ((405, INVALID), (405, INVALID), (405, "INVALID_ARGUMENT")),
-    "rate_limit_exceeded": ((429, "rate_limit_error"), (429, "rate_limit_error"), (429, "RESOURCE_EXHAUSTED")),
+    **dict.fromkeys(
+        ("rate_limit_exceeded", "concurrency_limit_exceeded", "quota_reserved"),
+        ((429, "requests"), (429, "rate_limit_error"), (429, "RESOURCE_EXHAUSTED")),
+    ),
     "insufficient_quota": ((429, "insufficient_quota"), (402, "billing_error"), (429, "RESOURCE_EXHAUSTED")),
     "no_available_channel": ((503, SERVER), (503, "api_error"), (503, "UNAVAILABLE")),
     "server_is_overloaded": ((503, SERVER), (529, "overloaded_error"), (503, "UNAVAILABLE")),
@@ -68,7 +70,7 @@ WORDS: dict[str, tuple[tuple[int, str], tuple[int, str], tuple[int, str]]] = {
     "upstream_timeout": ((504, SERVER), (504, "timeout_error"), (504, "DEADLINE_EXCEEDED")),
     "timeout": ((504, SERVER), (504, "timeout_error"), (504, "DEADLINE_EXCEEDED")),
     **dict.fromkeys(
-        ("starting_up", "shutting_down", "no_room"),
+        ("starting_up", "shutting_down", "no_room", "limits_unavailable", "ledger_away", "unpriced_model"),
         ((503, SERVER), (503, "overloaded_error"), (503, "UNAVAILABLE")),
     ),
     "internal_error": ((500, SERVER), (500, "api_error"), (500, "INTERNAL")),
@@ -340,9 +342,47 @@ ROWS: dict[str, Row] = {
         lambda d: ask(d, method="DELETE"), lambda d: ask(d, method=f"X{UGLY}{HUGE}"), "takes POST, not DELETE"
     ),
     "rate_limit_exceeded": Row(
-        refused(429), refused(429, UGLY + HUGE), "Channel `a` is limited by its provider (429) for `m`"
+        lambda d: ask_often(d, 2, limits=counted(1)),
+        lambda d: ask_often(d, limits=counted(9, kind="tokens"), text=UGLY + HUGE),
+        "Limit of 1 requests/min for tenant `acme` reached (1/1). Try again in 60 s.",
+        miss=lambda d: ask_often(d, 2, limits=counted(2)),
     ),
-    "insufficient_quota": Row(refused(402), refused(402, UGLY + HUGE), "their words"),
+    "concurrency_limit_exceeded": Row(
+        lambda d: ask_often(d, 2, limits=counted(1, kind="concurrency"), is_at_once=True),
+        lambda d: ask_often(d, 2, limits=counted(1, kind="concurrency"), is_at_once=True, text=UGLY + HUGE),
+        "1 of 1 parallel requests of tenant `acme` in use. Try again in 1 s.",
+        miss=lambda d: ask_often(d, 2, limits=counted(2, kind="concurrency"), is_at_once=True),
+    ),
+    "insufficient_quota": Row(
+        lambda d: ask_often(d, 2, quotas=budget(1, kind="requests")),
+        lambda d: ask_often(d, quotas=budget(1), text=UGLY + HUGE),
+        "for tenant `acme` is used up (1 requests). Resets Dec 1 00:00 UTC. Raise it: ",
+        miss=lambda d: ask_often(d, 2, quotas=budget(2, kind="requests")),
+    ),
+    "quota_reserved": Row(
+        lambda d: ask_often(d, quotas=budget(), prepare=all_reserved),
+        lambda d: ask_often(d, quotas=budget(), prepare=all_reserved, text=UGLY + HUGE),
+        "for tenant `acme` is reserved by requests under way. Try again in a second.",
+        miss=lambda d: ask_often(d, quotas=budget()),
+    ),
+    "limits_unavailable": Row(
+        lambda d: ask_often(d, limits=counted(options={"on_outage": "closed"}), prepare=store_away),
+        lambda d: ask_often(d, limits=counted(options={"on_outage": "closed"}), prepare=store_away, text=UGLY + HUGE),
+        "Requests of tenant `acme` cannot be counted right now",
+        miss=lambda d: ask_often(d, limits=counted(options={"on_outage": "local"}), prepare=store_away),
+    ),
+    "ledger_away": Row(
+        lambda d: ask_often(d, quotas=budget(), prepare=ledger_away),
+        lambda d: ask_often(d, quotas=budget(), prepare=ledger_away, text=UGLY + HUGE),
+        "The ledger of quotas cannot be reached",
+        miss=lambda d: ask_often(d, prepare=ledger_away),
+    ),
+    "unpriced_model": Row(
+        lambda d: ask_often(d, quotas=budget(), prices={}),
+        lambda d: ask_often(d, quotas=budget(), prices={}, model=UGLY + HUGE),
+        "Nobody knows what `m` costs, and the monthly budget of $1.00 counts it. Set `prices` for it on channel `a`",
+        miss=lambda d: ask_often(d, quotas=budget(9, kind="requests"), prices={}),
+    ),
     "no_available_channel": Row(
         lambda d: ask(d, fields=DISABLED),
         lambda d: ask(d, model=HUGE, fields={"channels": [channel("a", models=["x*"], is_enabled=False)]}),
@@ -428,7 +468,7 @@ def no_pauses(monkeypatch):
 
 
 async def test_no_row_is_left_out():
-    assert set(ROWS) == set(WORDS) == set(CATALOGUE) - AWAITED
+    assert set(ROWS) == set(WORDS) == set(CATALOGUE)
 
 
 def patched(monkeypatch, row: Row) -> None:
@@ -475,6 +515,41 @@ async def test_malice_gets_a_short_printable_answer(monkeypatch, code, dialect):
     assert told.message.replace("\r", "").replace("\n", "").isprintable(), told.message
     assert not any(mark in value for value in answer.headers.values() for mark in "\r\n\0\x1b")
     assert "<html" not in told.message and "secret detail" not in told.message
+
+
+@pytest.mark.parametrize(
+    ("status_code", "code", "says"),
+    [
+        (429, "rate_limit_exceeded", "Channel `a` is limited by its provider (429) for `m`: their words"),
+        (402, "insufficient_quota", "their words"),
+    ],
+)
+@pytest.mark.parametrize("dialect", DIALECTS.values(), ids=DIALECTS)
+async def test_an_upstreams_own_limit_is_told_as_its_own(dialect, status_code, code, says):
+    answer = await refused(status_code)(dialect)
+    told = dialect.told(answer)
+    openai = "rate_limit_error" if status_code == 429 else "insufficient_quota"
+    _, anthropic, gemini = WORDS[code]
+    expected = {"anthropic": anthropic, "gemini": gemini}.get(dialect.name, (429, openai))
+    assert ((told.status, told.word), told.code) == (expected, "" if dialect.name == "anthropic" else code)
+    assert told.message == says
+    assert upstream_in(answer.json["error"]) == ("a", status_code)
+    assert answer.headers["x-routex-channel"] == "a"
+
+
+@pytest.mark.parametrize("dialect", DIALECTS.values(), ids=DIALECTS)
+async def test_an_upstreams_400_says_whose_it_is_unless_its_bytes_pass(dialect):
+    assert upstream_in((await refused(400)(dialect)).json["error"]) == ("a", 400)
+    body = said("their words")
+    answer = await ask(dialect, status(400, body=body))
+    assert (answer.body, answer.headers["x-routex-channel"]) == (body, "a")
+
+
+def upstream_in(error: dict[str, Any]) -> tuple[str, int]:
+    if "details" in error:
+        told = error["details"][0]["metadata"]
+        return told["channel"], int(told["status"])
+    return error["upstream"]["channel"], error["upstream"]["status"]
 
 
 ROLES = {"openai-responses": "input", "gemini": "contents"}
