@@ -25,7 +25,7 @@ from routing.engine.gateway import Gateway
 from routing.engine.paths import Paths
 from routing.engine.pipeline import serve, settle
 from routing.engine.rehearsal import rehearse
-from routing.engine.relay import AnswerCut
+from routing.engine.relay import AnswerCut, timing_headers
 from routing.engine.upload import Upload
 from tenants.engine.ids import new_id
 
@@ -133,6 +133,7 @@ class GatewayApp:
             (b"content-length", str(len(rendered.body)).encode()),
             (b"x-request-id", call.id.encode()),
             (b"cache-control", b"no-store"),
+            *timing_headers(call),
             *rendered.headers,
             *limit_headers(call),
         ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -20,6 +21,10 @@ from routing.engine.snapshot import Candidate, Snapshot
 from routing.engine.states import ChannelState
 from routing.engine.upload import Upload
 from tenants.engine.principal import Principal
+
+#: Where clients put an id of their own, the first that is one wins, and what it may be.
+_CLIENT_ID_HEADERS = (b"x-client-request-id", b"x-request-id")
+_CLIENT_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 
 
 @dataclass(slots=True)
@@ -99,6 +104,12 @@ class Call:
         return self.headers.get(name, b"").decode("latin-1")
 
     @property
+    def client_request_id(self) -> str:
+        """Return the client's own id of the request, "" where it gave none that can be told from anything else."""
+        given = filter(None, map(self.headers.get, _CLIENT_ID_HEADERS))
+        return next((value.decode("ascii") for value in given if _CLIENT_ID.fullmatch(value)), "")
+
+    @property
     def is_strict(self) -> bool:
         """Whether the client would rather have an error than lose anything."""
         return self.header(b"x-routex-strict").strip().lower() in {"1", "true"}
@@ -131,7 +142,7 @@ class Call:
             key_id=self.principal.key_id,
             key_slug=self.principal.key_slug,
             session_id=self.session_id,
-            client_request_id=self.header(b"x-client-request-id")[:64],
+            client_request_id=self.client_request_id,
             operation=self.route.operation,
             client_format=self.format.name,
             upstream_format=self.upstream_format,

@@ -157,14 +157,13 @@ def _about(answer: Committed) -> list[Header]:
 def answer_headers(call: Call, candidate: Candidate) -> list[Header]:
     """Return what every delivered answer carries besides its own content headers."""
     request_id = call.id.encode()
-    timing = f"connect;dur={call.connect_ms:.1f}, total;dur={call.elapsed_ms():.1f}"
     headers = [
         (b"x-request-id", request_id),
         (b"x-routex-channel", candidate.channel.spec.slug.encode()),
         (b"x-routex-model", printable(candidate.upstream_model[:MAX_MODEL_CHARS]).encode("utf-8", "replace")),
         (b"x-routex-attempts", str(call.tries).encode()),
         (b"cache-control", b"no-store"),
-        (b"server-timing", timing.encode()),
+        *timing_headers(call),
     ]
     own_name = call.format.request_id_header
     if own_name != b"x-request-id":
@@ -173,6 +172,20 @@ def answer_headers(call: Call, candidate: Candidate) -> list[Header]:
         headers.append((b"x-routex-rule", call.decision.rule.encode()))
     headers += limit_headers(call)
     return headers
+
+
+def timing_headers(call: Call) -> list[Header]:
+    """Return what is known by now of where the time went; parts that did not happen are left out."""
+    total_ms = call.elapsed_ms()
+    told = f"queue;dur={call.queue_ms:.1f}, " if call.queue_ms else ""
+    if call.served_by is not None:
+        told += f"connect;dur={call.connect_ms:.1f}, "
+    if call.first_token_ms is not None:
+        told += f"ttft;dur={call.first_token_ms:.1f}, "
+    if call.tries:
+        told += f"upstream;dur={sum(attempt.duration_ms for attempt in call.attempts):.1f}, "
+    told += f"total;dur={total_ms:.1f}"
+    return [(b"server-timing", told.encode()), (b"openai-processing-ms", b"%d" % total_ms)]
 
 
 class Pulse:

@@ -126,6 +126,20 @@ async def test_anthropic_clients_are_told_when_in_rfc_3339():
     refused = await harness.ask(path=PATHS["anthropic"], max_tokens=9)
     assert refused.json["error"]["type"] == "rate_limit_error"
     assert refused.headers["anthropic-ratelimit-requests-remaining"] == "0"
+    assert not any("tokens" in name for name in refused.headers)
+
+
+async def test_anthropic_clients_are_told_of_tokens_as_input_and_as_output():
+    step = Step(chunks=[b'{"type":"message","model":"m","content":[],"usage":{}}'])
+    harness = Harness(step, limits=(of_tenant(5000, kind="tokens"),))
+    answer = await harness.ask(path=PATHS["anthropic"], max_tokens=9)
+    told = [
+        tuple(answer.headers[f"anthropic-ratelimit-{kind}-{what}"] for what in ("limit", "remaining", "reset"))
+        for kind in ("tokens", "input-tokens", "output-tokens")
+    ]
+    assert told[0] == told[1] == told[2]
+    assert told[0][0] == "5000" and 0 < int(told[0][1]) < 5000
+    assert "anthropic-ratelimit-requests-limit" not in answer.headers
 
 
 async def test_gemini_clients_know_no_such_headers():

@@ -45,6 +45,41 @@ async def test_a_whole_answer_passes_through_byte_for_byte():
     assert harness.provider.open == 0
 
 
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [
+        ({"x-client-request-id": "mine-1"}, "mine-1"),
+        ({"x-request-id": "theirs_2.0"}, "theirs_2.0"),
+        ({"x-client-request-id": "mine-1", "x-request-id": "theirs"}, "mine-1"),
+        ({"x-client-request-id": "no id, a sentence", "x-request-id": "theirs"}, "theirs"),
+        ({"x-client-request-id": "a" * 64}, "a" * 64),
+        ({"x-client-request-id": "a" * 65}, ""),
+        ({"x-client-request-id": "mine\n"}, ""),
+        ({"x-request-id": "\u20ac<script>"}, ""),
+        ({}, ""),
+    ],
+)
+async def test_the_clients_own_id_is_on_record_where_it_is_one(given, kept):
+    harness = Harness()
+    answer = await harness.ask(headers=given)
+    assert harness.record.client_request_id == kept
+    assert answer.headers["x-request-id"] == harness.record.id
+
+
+def timings(answer):
+    return [part.partition(";dur=")[0] for part in answer.headers["server-timing"].split(", ")]
+
+
+async def test_every_answer_says_where_the_time_went():
+    whole = await Harness().ask()
+    assert timings(whole) == ["queue", "connect", "ttft", "upstream", "total"]
+    assert whole.headers["openai-processing-ms"].isdigit()
+    assert timings(await Harness(streamed()).ask(stream=True)) == ["queue", "connect", "ttft", "upstream", "total"]
+    assert timings(await Harness(status(400)).ask()) == ["queue", "upstream", "total"]
+    refused = await Harness().ask(headers={"authorization": ""})
+    assert timings(refused) == ["total"] and refused.headers["openai-processing-ms"].isdigit()
+
+
 @pytest.mark.parametrize("code", [200, 400, 429])
 async def test_the_upstreams_own_id_of_the_request_is_told_beside_ours(code):
     step = replace(Step() if code == 200 else status(code), headers=[*status(code).headers, (b"X-Request-Id", b"up_1")])

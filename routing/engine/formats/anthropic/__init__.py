@@ -12,6 +12,12 @@ from routing.engine.formats.anthropic.passthrough import MessagesReader, read_an
 from routing.engine.formats.anthropic.vocabulary import error_body, model_card, model_list
 from routing.engine.paging import page, read_size
 
+#: What is told of an allowance of requests, and of tokens.
+_HEADERS = tuple(
+    tuple(b"anthropic-ratelimit-%b-%b" % (kind, what) for what in (b"limit", b"remaining", b"reset"))
+    for kind in (b"requests", b"tokens", b"input-tokens", b"output-tokens")
+)
+
 
 class Anthropic(Format):
     """Anthropic Messages."""
@@ -42,16 +48,18 @@ class Anthropic(Format):
     def limit_headers(
         self, requests: Allowance | None, tokens: Allowance | None, now_s: float
     ) -> tuple[tuple[bytes, bytes], ...]:
-        """Return `anthropic-ratelimit-…`; a reset is a point in time."""
+        """Return `anthropic-ratelimit-…`; a reset is a point in time.
+
+        A limit on tokens counts input and output together: so many may be left of each.
+        """
         told: list[tuple[bytes, bytes]] = []
-        for name, allowance in ((b"requests", requests), (b"tokens", tokens)):
+        for names, allowance in ((_HEADERS[:1], requests), (_HEADERS[1:], tokens)):
             if allowance is not None:
                 reset = datetime.fromtimestamp(math.ceil(now_s + allowance.reset_s), UTC)
-                told += [
-                    (b"anthropic-ratelimit-" + name + b"-limit", b"%d" % allowance.limit),
-                    (b"anthropic-ratelimit-" + name + b"-remaining", b"%d" % allowance.left),
-                    (b"anthropic-ratelimit-" + name + b"-reset", reset.strftime("%Y-%m-%dT%H:%M:%SZ").encode()),
-                ]
+                at = reset.strftime("%Y-%m-%dT%H:%M:%SZ").encode()
+                values = (b"%d" % allowance.limit, b"%d" % allowance.left, at)
+                for of_kind in names:
+                    told += zip(of_kind, values, strict=True)
         return tuple(told)
 
     def error_body(self, error: GatewayError, request_id: str) -> tuple[int, bytes]:
