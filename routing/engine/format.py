@@ -214,6 +214,8 @@ class Format(ABC):
     heartbeat: ClassVar[bytes] = b""
     #: Where the format's SDKs look for the request id, beside the `x-request-id` that every answer carries.
     request_id_header: ClassVar[bytes] = b"x-request-id"
+    #: Where the format says how many milliseconds the answer took; b"" = nowhere.
+    duration_header: ClassVar[bytes] = b""
     #: Clients may send their key as `?key=`.
     takes_key_in_query: ClassVar[bool] = False
     #: Requests are forms, which are forwarded as they arrive (`Upload`); `read_request` never sees them.

@@ -281,6 +281,8 @@ _LIMIT_HEADERS = tuple(
 class OpenAIShaped(Format):
     """A format with OpenAI's errors and model listing."""
 
+    duration_header = b"openai-processing-ms"
+
     def error_body(self, error: GatewayError, request_id: str) -> tuple[int, bytes]:
         """Return `{"error": {…}}`; 529 is Anthropic's and becomes 503."""
         status = 503 if error.status == 529 else error.status

@@ -185,7 +185,9 @@ def timing_headers(call: Call) -> list[Header]:
     if call.tries:
         told += f"upstream;dur={sum(attempt.duration_ms for attempt in call.attempts):.1f}, "
     told += f"total;dur={total_ms:.1f}"
-    return [(b"server-timing", told.encode()), (b"openai-processing-ms", b"%d" % total_ms)]
+    own_name = call.format.duration_header
+    own = [(own_name, b"%d" % total_ms)] if own_name else []
+    return [(b"server-timing", told.encode()), *own]
 
 
 class Pulse:

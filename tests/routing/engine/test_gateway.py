@@ -78,6 +78,8 @@ async def test_every_answer_says_where_the_time_went():
     assert timings(await Harness(status(400)).ask()) == ["queue", "upstream", "total"]
     refused = await Harness().ask(headers={"authorization": ""})
     assert timings(refused) == ["total"] and refused.headers["openai-processing-ms"].isdigit()
+    other = await Harness().ask(path=PATHS["anthropic"], headers={"authorization": ""})
+    assert timings(other) == ["total"] and "openai-processing-ms" not in other.headers
 
 
 @pytest.mark.parametrize("code", [200, 400, 429])
