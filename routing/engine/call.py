@@ -106,8 +106,11 @@ class Call:
     @property
     def client_request_id(self) -> str:
         """Return the client's own id of the request, "" where it gave none that can be told from anything else."""
-        given = filter(None, map(self.headers.get, _CLIENT_ID_HEADERS))
-        return next((value.decode("ascii") for value in given if _CLIENT_ID.fullmatch(value)), "")
+        for name in _CLIENT_ID_HEADERS:
+            value = self.headers.get(name)
+            if value is not None and _CLIENT_ID.fullmatch(value):
+                return value.decode("ascii")
+        return ""
 
     @property
     def is_strict(self) -> bool:

@@ -176,18 +176,20 @@ def answer_headers(call: Call, candidate: Candidate) -> list[Header]:
 
 def timing_headers(call: Call) -> list[Header]:
     """Return what is known by now of where the time went; parts that did not happen are left out."""
-    total_ms = call.elapsed_ms()
+    total_ms, upstream_ms = call.elapsed_ms(), 0.0
+    for attempt in call.attempts:
+        upstream_ms += attempt.duration_ms
     told = f"queue;dur={call.queue_ms:.1f}, " if call.queue_ms else ""
     if call.served_by is not None:
         told += f"connect;dur={call.connect_ms:.1f}, "
     if call.first_token_ms is not None:
         told += f"ttft;dur={call.first_token_ms:.1f}, "
     if call.tries:
-        told += f"upstream;dur={sum(attempt.duration_ms for attempt in call.attempts):.1f}, "
-    told += f"total;dur={total_ms:.1f}"
-    own_name = call.format.duration_header
-    own = [(own_name, b"%d" % total_ms)] if own_name else []
-    return [(b"server-timing", told.encode()), *own]
+        told += f"upstream;dur={upstream_ms:.1f}, "
+    headers = [(b"server-timing", f"{told}total;dur={total_ms:.1f}".encode())]
+    if own_name := call.format.duration_header:
+        headers.append((own_name, b"%d" % total_ms))
+    return headers
 
 
 class Pulse:

@@ -12,6 +12,8 @@ from routing.engine.states import TenantStates
 class Waits:
     """Asked at the end of a request that nobody answered; the figure is what the next request would be told."""
 
+    __slots__ = ("_clock", "_states", "_unable", "_until_s")
+
     def __init__(self, states: TenantStates, clock: Callable[[], float]) -> None:
         self._states = states
         self._clock = clock
