@@ -24,6 +24,7 @@ from routing.engine.messages import (
     ToolChoice,
     ToolResult,
 )
+from routing.engine.openapi import plain_schema
 from routing.engine.toolnames import ToolNames, fit_id
 from routing.engine.turns import repair
 
@@ -77,6 +78,7 @@ def fit(exchange: Exchange, codec: UpstreamCodec) -> None:
     request = fitting.refuse(exchange.request)
     request = fitting.numbers(request)
     request = fitting.sampling(request)
+    request = fitting.shape(request)
     request = fitting.tools(request)
     request = fitting.history(request)
     exchange.request = fitting.rest(request)
@@ -171,6 +173,13 @@ class _Fitting:
     def tools(self, request: ChatRequest) -> ChatRequest:
         if not request.tools and request.tool_choice is None and request.parallel_tool_calls is None:
             return request
+    def shape(self, request: ChatRequest) -> ChatRequest:
+        """Put the schema of the answer into the words of JSON Schema, where the client wrote it in others."""
+        output = request.output
+        if output is None or (schema := plain_schema(output.schema)) is output.schema:
+            return request
+        return replace(request, output=replace(output, schema=schema))
+
         kept = tuple(each for each in map(self._tool, request.tools) if each is not None)
         gone = {tool.name for tool in request.tools} - {self.exchange.names.restore(tool.name) for tool in kept}
         choice = self._choice(request.tool_choice, kept, gone) if kept else None
@@ -197,7 +206,8 @@ class _Fitting:
             return replace(
                 tool, name=name, kind="function", description=_describe(tool), schema=_CUSTOM_SCHEMA, grammar=None
             )
-        return tool if name == tool.name else replace(tool, name=name)
+        schema = plain_schema(tool.schema)
+        return tool if name == tool.name and schema is tool.schema else replace(tool, name=name, schema=schema)
 
     def _hosted(self, tool: Tool) -> Tool | None:
         if tool.format == self.own_format and (tool.name != "web_search" or self.can.web_search):
