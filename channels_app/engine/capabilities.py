@@ -30,6 +30,8 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
     #: Media by URL are fetched by the upstream; else they must be sent inline, but for addresses that begin like these.
     image_urls: bool = True
     own_urls: tuple[str, ...] = ()
+    #: Other formats under which the same files can be named by the ids of their uploads.
+    file_formats: tuple[str, ...] = ()
     #: Images in tool messages (chat formats).
     tool_message_images: bool = False
     #: Media inside a function response (Gemini 3).

@@ -48,6 +48,7 @@ GPT_CHAT = Capabilities(
     developer_role=True,
     custom_tools=True,
     allowed_tools=True,
+    file_formats=("openai-responses",),
     web_search=False,
     max_tool_id=40,
     reasoning_effort=True,
@@ -60,7 +61,9 @@ GPT_CHAT = Capabilities(
     store=True,
 )
 #: OpenAI's own Responses.
-GPT_RESPONSES = replace(GPT_CHAT, max_tool_id=64, web_search=True, tool_message_images=True)
+GPT_RESPONSES = replace(
+    GPT_CHAT, file_formats=("openai-chat",), max_tool_id=64, web_search=True, tool_message_images=True
+)
 
 _CLASSIC_GPT: dict[str, Any] = {"reasoning_effort": False, "custom_tools": False, "verbosity": False}
 _O_SERIES: dict[str, Any] = {

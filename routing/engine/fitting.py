@@ -121,8 +121,13 @@ class _Fitting:
     def _refuse_media(self, media: Media) -> None:
         if media.kind not in self.codec.media:
             raise self._no_place("messages", f"{media.kind} input")
-        if media.file_id and self.exchange.request.format != self.target.format:
+        if media.file_id and not self._finds_file(media):
             raise self._no_place("messages", f"the uploaded file `{media.file_id}`, which lies with another provider")
+
+    def _finds_file(self, media: Media) -> bool:
+        """Whether an uploaded file lies where the target looks for it: ids of documents may count in two formats."""
+        asked = self.exchange.request.format
+        return asked == self.target.format or (media.kind == "document" and asked in self.can.file_formats)
 
     def _no_place(self, feature: str, what: str) -> BadRequest:
         param = self.exchange.losses.spelled(feature)
