@@ -97,6 +97,8 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
     choices: bool = True
     max_stop: int = 4
     structured_output: bool = True
+    #: A schema is written as `{type: "json", value: <schema>}` (chat formats).
+    schema_as_value: bool = False
     json_object: bool = True
     verbosity: bool = False
     #: The member for the output limit: `max_completion_tokens`, or `max_tokens` for older and local servers.
@@ -116,6 +118,8 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
     metadata: bool = False
     store: bool = False
     stream_usage: bool = True
+    #: Of the members that only few upstreams of the format know (see its codec), those that this one does.
+    rare_members: tuple[str, ...] = ()
     #: The member that carries the random seed.
     seed_field: str = "seed"
 

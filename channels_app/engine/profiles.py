@@ -16,8 +16,10 @@ Facts = tuple[tuple[str, dict[str, Any]], ...]
 
 # --- OpenAI ---------------------------------------------------------------------------------------------------------
 
-#: Any server that says it speaks Chat Completions: the classic members, and nothing that is new.
-COMPATIBLE_CHAT = Capabilities(reasoning_effort=True)
+_INVENTORS: tuple[str, ...] = ("store", "prediction", "moderation")
+#: Any server that says it speaks Chat Completions: the classic members, and nothing that is new unless a client of that
+#: format asks for it.
+COMPATIBLE_CHAT = Capabilities(reasoning_effort=True, rare_members=_INVENTORS)
 #: Any server that says it speaks Responses.
 COMPATIBLE_RESPONSES = replace(COMPATIBLE_CHAT, tool_message_images=True)
 #: A server for open models (vLLM and its like): what such models' chat templates can do, and tags left in the text
@@ -59,6 +61,7 @@ GPT_CHAT = Capabilities(
     safety_identifier=True,
     metadata=True,
     store=True,
+    rare_members=_INVENTORS,
 )
 #: OpenAI's own Responses.
 GPT_RESPONSES = replace(

@@ -173,11 +173,6 @@ class _Fitting:
             self.losses.clamped("temperature")
         return replace(request, **changes) if changes else request
 
-    # --- tools ---------------------------------------------------------------------------------------------------
-
-    def tools(self, request: ChatRequest) -> ChatRequest:
-        if not request.tools and request.tool_choice is None and request.parallel_tool_calls is None:
-            return request
     def shape(self, request: ChatRequest) -> ChatRequest:
         """Put the schema of the answer into the words of JSON Schema, where the client wrote it in others."""
         output = request.output
@@ -185,6 +180,11 @@ class _Fitting:
             return request
         return replace(request, output=replace(output, schema=schema))
 
+    # --- tools ---------------------------------------------------------------------------------------------------
+
+    def tools(self, request: ChatRequest) -> ChatRequest:
+        if not request.tools and request.tool_choice is None and request.parallel_tool_calls is None:
+            return request
         kept = tuple(each for each in map(self._tool, request.tools) if each is not None)
         gone = {tool.name for tool in request.tools} - {self.exchange.names.restore(tool.name) for tool in kept}
         choice = self._choice(request.tool_choice, kept, gone) if kept else None
@@ -316,17 +316,24 @@ class _Fitting:
         if system:
             system = tuple(part for part in system if not part.only_for or part.only_for == self.target.format)
         native = request.native
-        if native and not self.is_same_format:
-            for name, value in native.items():
-                if name in _SILENT or name in self.codec.takes or value in _USUAL or value == request.user:
+        if lost := [name for name in native if not self._takes(name)]:
+            for name in lost:
+                value = native[name]
+                if name in _SILENT or value in _USUAL or value == request.user:
                     continue
                 if name in _FEATURES:
                     self.losses.dropped(_FEATURES[name])
                 self.losses.dropped(name)
-            native = {name: value for name, value in native.items() if name in self.codec.takes}
+            native = {name: value for name, value in native.items() if name not in lost}
         if native is request.native and len(system) == len(request.system):
             return request
         return replace(request, system=system, native=native)
+
+    def _takes(self, name: str) -> bool:
+        """Whether a member of the body that the conversation has no field for means something to the target."""
+        if self.is_same_format:
+            return name not in self.codec.rare or name in self.can.rare_members
+        return name in self.codec.takes
 
 
 def _is(one: object, other: object) -> bool:
