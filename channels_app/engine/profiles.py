@@ -48,9 +48,9 @@ GPT_CHAT = Capabilities(
     cache_breakpoints=True,
     mid_system=True,
     developer_role=True,
+    file_formats=("openai-responses",),
     custom_tools=True,
     allowed_tools=True,
-    file_formats=("openai-responses",),
     web_search=False,
     max_tool_id=40,
     reasoning_effort=True,
@@ -233,6 +233,8 @@ _GEMINI_3: dict[str, Any] = {
     "thinking_level": True,
     "tool_result_media": True,
     "efforts": ("minimal", "low", "medium", "high"),
+    # Its highest word is not the next one above `xhigh`, which few of these models know.
+    "effort_words": (("max", "high"),),
 }
 GEMINI_MODELS: Facts = (
     ("gemini-[12]*", {"thought_signature_required": False}),
