@@ -36,6 +36,8 @@ def translation(vector: Vector, client: str, upstream: str, request: dict[str, A
     model = options.get("model") or MODELS[upstream]
     can = provider.capabilities_of(upstream, model)
     changes = {name: value for name, value in options.get("capabilities", {}).items() if hasattr(can, name)}
+    if changes.get("thinking") is False:
+        changes["thinking"] = "none"
     for name in ("gemini_schema",):
         if name in options:
             changes[name] = options[name]
