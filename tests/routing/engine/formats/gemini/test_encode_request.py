@@ -537,3 +537,8 @@ def test_a_form_is_asked_for_in_words_where_the_model_is_held_to_none():
     assert "emulated:response_format" in losses
     body, losses = written(asked(output=OutputFormat("json_object")), json_object=False)
     assert ("generationConfig" in body, "emulated:response_format" in losses) == (False, True)
+
+
+def test_a_film_in_a_pictures_part_is_not_called_a_picture():
+    film = Message("user", (Media("image", url="https://www.youtube.com/watch?v=1"),))
+    assert contents(film)[0]["parts"] == [{"fileData": {"fileUri": "https://www.youtube.com/watch?v=1"}}]
