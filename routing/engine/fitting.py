@@ -115,14 +115,22 @@ class _Fitting:
         for name in _STATEFUL:
             if native.get(name):
                 raise self._no_place(name, f"`{name}`, which refers to what another upstream keeps")
-        if "audio" in (native.get("modalities") or ()):
-            raise self._no_place("modalities", "a spoken answer")
+        for name in ("modalities", "responseModalities"):
+            wanted = native.get(name)
+            if isinstance(wanted, list) and any(isinstance(each, str) and each.lower() == "audio" for each in wanted):
+                raise self._no_place(name, "a spoken answer")
 
     def _refuse_media(self, media: Media) -> None:
         if media.kind not in self.codec.media:
             raise self._no_place("messages", f"{media.kind} input")
         if media.file_id and not self._finds_file(media):
             raise self._no_place("messages", f"the uploaded file `{media.file_id}`, which lies with another provider")
+        if media.url and not self.is_same_format and not self._can_open(media.url):
+            raise self._no_place("messages", "a file in another provider's cloud")
+
+    def _can_open(self, url: str) -> bool:
+        """Whether an address is one that everybody can open, or the target's own."""
+        return url[:8].lower().startswith(("http:", "https:", "data:")) or url.startswith(self.can.own_urls)
 
     def _finds_file(self, media: Media) -> bool:
         """Whether an uploaded file lies where the target looks for it: ids of documents may count in two formats."""

@@ -57,6 +57,8 @@ _PLAIN_NAMES = {
     "ref": "$ref",
 }
 _NOT_PLAIN = frozenset({"nullable", "propertyOrdering", "property_ordering", "example"})
+#: Keywords that say something with null; of all others null says that they are absent.
+_MAY_BE_NULL = frozenset({"default", "const"})
 _encode = msgspec.json.Encoder().encode
 
 
@@ -96,7 +98,7 @@ def from_openapi(schema: Any, depth: int = 0) -> Any:
     plain: Schema = {}
     for own, value in schema.items():
         key = _PLAIN_NAMES.get(str(own), str(own))
-        if key in _NOT_PLAIN:
+        if key in _NOT_PLAIN or (value is None and key not in _MAY_BE_NULL):
             continue
         if key in _NAMED and isinstance(value, dict):
             plain[key] = {name: from_openapi(each, depth + 1) for name, each in value.items()}

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
 from channels_app.engine.capabilities import of_model
 from channels_app.engine.provider import Provider
@@ -14,7 +15,7 @@ from channels_app.engine.providers import PROVIDERS
 from routing.engine.codec import Exchange, Target
 from routing.engine.errors import GatewayError, UpstreamFailed
 from routing.engine.failures import ErrorInside, error_of, told_id
-from routing.engine.format import Asked
+from routing.engine.format import Asked, Route
 from routing.engine.formats import CODECS, FORMATS, client_codec
 from routing.engine.losses import Losses
 from routing.engine.memory import Noting, StateMemory
@@ -66,13 +67,14 @@ def translation(vector: Vector, client: str, upstream: str, request: dict[str, A
     can = of_model(can, [("*", changes)], model) if changes else can
     codec = client_codec(client)
     assert codec is not None
-    decoded = (
-        ChatRequest(format=client, model="m")
-        if request is None
-        else codec.decode_request(
-            json.dumps(request).encode(), model=request.get("model", "m"), is_stream=bool(request.get("stream"))
-        )
-    )
+    decoded = ChatRequest(format=client, model="m")
+    if request is not None:
+        body, named = json.dumps(request).encode(), request.get("model", "m")
+        decoded = codec.decode_request(body, model=named, is_stream=bool(request.get("stream")))
+        if can.cache_key and not decoded.cache_key:
+            # As the gateway does: who finds a conversation again finds its cache again.
+            session = FORMATS[client].read_request(Route(client, named), {}, body).session_hint
+            decoded = replace(decoded, cache_key=session[:64])
     target = Target(upstream, provider.name, "chn_1", model, can)
     exchange = Exchange(decoded, target, "req_1", Losses(codec.spelling))
     return Translation(codec, CODECS[upstream], exchange)

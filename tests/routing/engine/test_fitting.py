@@ -138,6 +138,22 @@ def test_a_file_that_lies_with_another_provider_is_refused():
         fitted(messages=(Message("user", (Media("document", file_id="file-1"),)),))
 
 
+def test_a_file_that_only_another_cloud_opens_is_refused():
+    messages = (Message("user", (Media("image", url="gs://bucket/a.png"),)),)
+    with pytest.raises(BadRequest, match="cloud"):
+        fitted(messages=messages)
+    assert fitted(messages=messages, can={"own_urls": ("gs://",)}).losses.codes == ()
+
+
+@pytest.mark.parametrize(
+    ("name", "modalities"), [("modalities", ["text", "audio"]), ("responseModalities", ["TEXT", "AUDIO"])]
+)
+def test_a_spoken_answer_is_refused(name, modalities):
+    with pytest.raises(BadRequest) as refused:
+        fitted(native={name: modalities})
+    assert refused.value.param == name
+
+
 def test_a_long_tool_name_is_shortened_everywhere_and_restored():
     long = "a" * 70
     call = Message("assistant", (ToolCall("c", long, "{}"),))

@@ -196,7 +196,7 @@ def test_prompt_parts_worth_caching_end_in_a_cache_point():
     ],
 )
 def test_media_have_formats_and_names(media, sent):
-    body, losses = written(CODEC, chat(user("Look", media)))
+    body, losses = written(CODEC, chat(user("Look", media)), own_urls=("s3://",))
     assert body["messages"][0]["content"] == [{"text": "Look"}, sent]
     assert losses == []
 

@@ -395,13 +395,18 @@ def test_every_switch_of_thinking(thinking, can, wanted):
     [
         (Thinking(effort="high"), {}),
         (Thinking("disabled"), {}),
-        (Thinking("disabled"), {"reasoning_effort": True, "efforts": ("low", "high")}),
+        (Thinking("disabled"), {"reasoning_effort": True, "efforts": ()}),
     ],
 )
 def test_thinking_that_cannot_be_said_is_dropped(thinking, can):
     sent, lost = written(asked(thinking=thinking), **can)
     assert "reasoning_effort" not in sent
     assert lost == ("dropped:thinking",)
+
+
+def test_a_model_that_cannot_be_kept_from_thinking_thinks_least():
+    sent, lost = written(asked(thinking=Thinking("disabled")), reasoning_effort=True, efforts=("minimal", "low"))
+    assert (sent["reasoning_effort"], lost) == ("minimal", ("emulated:thinking",))
 
 
 def test_dialects_words_go_through_to_a_server_without_a_known_switch():
