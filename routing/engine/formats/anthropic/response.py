@@ -166,20 +166,20 @@ def content_of(parts: Iterable[Part], exchange: Exchange) -> list[Object]:
     """Return the content blocks of an answer, and note what has no place there."""
     told = [part for part in parts if _is_told(part, exchange)]
     content: list[Object] = []
-    has_thought = False
+    lent: Opaque | None = None
     for place, part in enumerate(told):
         following = told[place + 1] if place + 1 < len(told) else None
         match part:
             case Text():
                 content.append(_text(part, exchange))
             case Reasoning():
-                lent = following.state if isinstance(following, ToolCall) else None
+                lent = following.state if part.state is None and isinstance(following, ToolCall) else None
                 content.append(_thought(part, lent, exchange))
-                has_thought = True
             case ToolCall():
-                if part.state is not None and not has_thought:
+                if part.state is not None and part.state != lent:
+                    # No thinking before it carries it.
                     content.append(redacted(part.state))
-                    has_thought = True
+                    lent = part.state
                 content.append({**call_object(part, exchange), "input": _input(part, exchange)})
             case Media():
                 content.append({"type": "text", "text": f"![]({part.url})"})
