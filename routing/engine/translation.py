@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from routing.engine.answers import Collector
 from routing.engine.codec import ClientCodec, Exchange, StreamDecoder, StreamEncoder, UpstreamCodec, Written
 from routing.engine.errors import GatewayError
-from routing.engine.failures import ErrorInside, error_of, told_id
+from routing.engine.failures import ErrorInside, error_of, told_id, waits_of
 from routing.engine.fitting import fit
 from routing.engine.format import CHARS_PER_TOKEN, StreamReader
 from routing.engine.memory import Noting
@@ -42,6 +42,7 @@ _CONTENT = (TextDelta, ReasoningDelta, ReasoningState, ToolBegan, PartMade)
 
 
 _NO_CHAIN = Chain()
+_BOM = b"\xef\xbb\xbf"
 
 
 @dataclass(slots=True)
@@ -85,6 +86,7 @@ class Translation:
         Raises:
             ValueError: see the contract of `decode_answer`.
         """
+        body = body.removeprefix(_BOM)
         if _looks_streamed(body):
             return self._collected(body)
         return self.chain.answer(restored(self.upstream.decode_answer(body, self.exchange), self.exchange))
@@ -110,7 +112,7 @@ class Translation:
 
     def failure(self, status: int, body: bytes, headers: Mapping[bytes, bytes]) -> GatewayError:
         """Return an upstream's error answer as an error that any format can tell."""
-        said = self.upstream.decode_error(body, headers)
+        said = self.upstream.decode_error(body, waits_of(status, headers))
         error = error_of(status, said.message, said.code or said.kind)
         if said.retry_after_s is not None:
             error.retry_after_s = said.retry_after_s

@@ -93,6 +93,8 @@ class AnthropicEncoder(StreamEncoder):
         self._is_thought_over = False
         #: The call's state that was told last, by the thinking before the call or by a block of its own.
         self._lent: Opaque | None = None
+        #: The last thinking was told without any state.
+        self._is_unsigned = False
         self._call: _Call | None = None
         self._waiting: dict[int, _Call] = {}
         self._has_calls = False
@@ -132,6 +134,7 @@ class AnthropicEncoder(StreamEncoder):
             return b""
         rest = b""
         if self._kind == "thinking":
+            self._is_unsigned = lent is None
             rest = self._signature(lent or self.exchange.issued(""))
         elif self._call is not None and self._call.held:
             rest = self._odd(self._call)
@@ -231,8 +234,8 @@ class AnthropicEncoder(StreamEncoder):
         if self._kind == "thinking":
             self._lent = state
         told = self._close(state)
-        if state is not None and state != self._lent:
-            # No thinking before it carries it.
+        if state is not None and state != self._lent and not self._is_unsigned:
+            # No thinking before it could carry it. One that was told before the state was known is shown all the same.
             self._lent = state
             told += self._whole(redacted(state))
         told += self._open("tool", call_object(call.began, self.exchange))

@@ -254,8 +254,10 @@ def test_a_calls_state_that_no_thinking_can_carry_has_a_block_of_its_own():
     told = content(ReasoningDelta("a"), ReasoningState(own), *call(0, state=proof))
     assert told[0] == {"type": "thinking", "thinking": "a", "signature": wrap(own)}
     assert told[1] == {"type": "redacted_thinking", "data": wrap(proof)}
-    told = content(ReasoningDelta("a"), TextDelta("x"), *call(0, state=proof))
+    told = content(ReasoningDelta("a"), ReasoningState(own), TextDelta("x"), *call(0, state=proof))
     assert [block["type"] for block in told] == ["thinking", "text", "redacted_thinking", "tool_use"]
+    told = content(ReasoningDelta("a"), TextDelta("x"), *call(0, state=proof))
+    assert [block["type"] for block in told] == ["thinking", "text", "tool_use"]
 
 
 def test_ids_fit_the_format():
