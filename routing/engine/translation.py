@@ -9,6 +9,7 @@ from dataclasses import replace as replace_target
 import msgspec
 from msgspec.structs import replace
 
+from analytics.engine.record import Usage
 from routing.engine.answers import Collector
 from routing.engine.codec import ClientCodec, Exchange, StreamDecoder, StreamEncoder, UpstreamCodec, Written
 from routing.engine.errors import GatewayError
@@ -25,6 +26,7 @@ from routing.engine.messages import (
     Finished,
     Part,
     PartMade,
+    Reasoning,
     ReasoningDelta,
     ReasoningState,
     StreamEvent,
@@ -35,6 +37,7 @@ from routing.engine.messages import (
     ToolEnded,
     UsageReport,
 )
+from routing.engine.tokens import count_parts, count_request
 from routing.engine.transformer import Chain, changed, merged
 
 #: Events that show something to the client: with the first of them the answer is committed.
@@ -107,7 +110,9 @@ class Translation:
         return Telling(self.exchange, self.chain)
 
     def tell(self, answer: ChatAnswer) -> bytes:
-        """Return a whole answer in the client's format."""
+        """Return a whole answer in the client's format; usage that the upstream left out is estimated."""
+        if answer.usage is None:
+            answer = replace(answer, usage=_estimated(self.exchange, answer))
         return self.client.encode_answer(answer, self.exchange)
 
     def failure(self, status: int, body: bytes, headers: Mapping[bytes, bytes]) -> GatewayError:
@@ -118,6 +123,16 @@ class Translation:
             error.retry_after_s = said.retry_after_s
         error.headers = told_id(headers.items())
         return error
+
+
+def _estimated(exchange: Exchange, answer: ChatAnswer) -> Usage:
+    parts = [part for choice in answer.choices for part in choice.parts]
+    return Usage(
+        input_tokens=count_request(exchange.request),
+        output_tokens=count_parts(parts),
+        reasoning_tokens=count_parts(part for part in parts if isinstance(part, Reasoning)),
+        is_estimated=True,
+    )
 
 
 def _looks_streamed(body: bytes) -> bool:
