@@ -28,6 +28,7 @@ from routing.engine.formats.openai_responses.output import (
 )
 from routing.engine.formats.openai_responses.toolsets import as_declared, is_search_call, joined_name, set_of
 from routing.engine.formats.openai_responses.vocabulary import (
+    CLIENT_RUN_CALLS,
     NAME,
     REDACTED,
     STATE_OF_CALL,
@@ -247,6 +248,11 @@ def finish_of(incomplete: Any, *, has_calls: bool) -> Finish:
     return Finish("tool_calls" if has_calls else "stop")
 
 
+def as_function(item: dict[str, Any], kind: str) -> dict[str, Any]:
+    """Return the call of a tool that only this format declares as other clients know calls: of a function."""
+    return {**item, "name": kind, "arguments": item.get(CLIENT_RUN_CALLS[kind]) or {}}
+
+
 class _Reading:
     """Reads the items of an answer, whatever members they lack."""
 
@@ -263,6 +269,8 @@ class _Reading:
             self._message(item)
         elif kind in CALLS:
             self.parts.append(self._call(item, is_custom=kind == "custom_tool_call"))
+        elif kind in CLIENT_RUN_CALLS and self._exchange.request.format != NAME:
+            self.parts.append(self._call(as_function(item, kind), is_custom=False))
         elif kind == "reasoning":
             self._reasoning(item)
         elif kind:

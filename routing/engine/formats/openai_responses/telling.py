@@ -10,9 +10,9 @@ from routing.engine.formats.openai_responses.citations import citation_of
 from routing.engine.formats.openai_responses.content import native_part
 from routing.engine.formats.openai_responses.fields import json_text
 from routing.engine.formats.openai_responses.known_items import Event, Item, Items
-from routing.engine.formats.openai_responses.response import CALLS, rows_of
+from routing.engine.formats.openai_responses.response import CALLS, as_function, rows_of
 from routing.engine.formats.openai_responses.toolsets import joined_name, set_of
-from routing.engine.formats.openai_responses.vocabulary import NAME, native_members
+from routing.engine.formats.openai_responses.vocabulary import CLIENT_RUN_CALLS, NAME, native_members
 from routing.engine.logprobs import read_logprobs
 from routing.engine.messages import (
     Cited,
@@ -91,8 +91,10 @@ class Telling:
         if known.is_done:
             return
         known.is_done = True
+        is_foreign_call = kind in CLIENT_RUN_CALLS and self._exchange.request.format != NAME
+        item = as_function(item, kind) if is_foreign_call else item
         known.learn(item)
-        if kind in CALLS:
+        if kind in CALLS or is_foreign_call:
             self._whole_call(known, item, events)
         elif kind == _MESSAGE:
             self._whole_message(known, item, events)
