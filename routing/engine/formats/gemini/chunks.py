@@ -125,16 +125,16 @@ class Chunks:
             message, status = error.failure
             self._fail(events, message, status, error.status if isinstance(error.status, str) else "")
             return
+        counts, usage = chunk.get("usageMetadata"), None
+        if isinstance(counts, dict) and counts != self._counts:
+            self._counts = counts
+            usage = usage_of(camel(counts), includes_cache=self._includes_cache)
         if not self._has_begun:
             self._has_begun = True
             answer_id, model = chunk.get("responseId"), chunk.get("modelVersion")
-            events.append(
-                Began(answer_id if isinstance(answer_id, str) else "", model if isinstance(model, str) else "")
-            )
-        counts = chunk.get("usageMetadata")
-        if isinstance(counts, dict) and counts != self._counts:
-            self._counts = counts
-            events.append(UsageReport(usage_of(camel(counts), includes_cache=self._includes_cache)))
+            events.append(Began(_word(answer_id), _word(model), usage=usage))
+        if usage is not None:
+            events.append(UsageReport(usage))
         candidates = chunk.get("candidates")
         if isinstance(candidates, list):
             for place, candidate in enumerate(candidates):
@@ -379,3 +379,7 @@ def error_of(value: Any) -> ErrorObject:
     if not isinstance(value, dict):
         return ErrorObject(message=str(value))
     return ErrorObject(value.get("code"), value.get("message"), value.get("status"))
+
+
+def _word(value: Any) -> str:
+    return value if isinstance(value, str) else ""
