@@ -196,6 +196,14 @@ ROWS: Final = (
         remedy="Shorten the conversation, or ask for a model with a larger context.",
     ),
     Row(
+        code="content_filter",
+        status=400,
+        kind="invalid_request",
+        what="The upstream refuses what the request says.",
+        why="Its content policy judged the prompt, and another try would be judged the same; the message is its own.",
+        remedy="Change the prompt, or ask for a model of another provider.",
+    ),
+    Row(
         code="invalid_form",
         status=400,
         kind="invalid_request",
@@ -466,5 +474,4 @@ CATALOGUE: Final[Mapping[str, Row]] = {row.code: row for row in ROWS}
 #: Codes that are kept for what Routex cannot do yet: nothing raises them, and nothing else may take their names.
 RESERVED: Final[Mapping[str, tuple[int, str]]] = {
     "ip_not_allowed": (403, "Keys have no list of addresses that they may be used from."),
-    "content_filter": (400, "No rule blocks what a request says; what an upstream's filter says passes as its own."),
 }

@@ -553,6 +553,11 @@ def test_error_answers(body, message, code, retry_after_s):
     assert (said.message, said.code, said.retry_after_s) == (message, code, retry_after_s)
 
 
+@pytest.mark.parametrize("body", [b"", b'{"error":{"message":"no","details":[{"retryDelay":"9s"}]}}'])
+def test_a_header_says_how_long_to_wait(body):
+    assert CODEC.decode_error(body, {b"retry-after": b"4"}).retry_after_s == 4
+
+
 @pytest.mark.parametrize("body", [b"", b"<html>502</html>", b"\xff", b"[" * 100_000])
 def test_unreadable_error_answers_say_nothing(body):
     assert CODEC.decode_error(body, {}).message == ""
