@@ -30,7 +30,7 @@ from routing.engine.formats.openai_responses.output import (
 )
 from routing.engine.formats.openai_responses.response import marked
 from routing.engine.formats.openai_responses.toolsets import as_declared, is_search_call
-from routing.engine.formats.openai_responses.vocabulary import FAILED_CODES, NAME, STATE_OF_CALL, STATE_OF_TEXT
+from routing.engine.formats.openai_responses.vocabulary import NAME, STATE_OF_CALL, STATE_OF_TEXT, failed_error
 from routing.engine.messages import (
     Began,
     Cited,
@@ -136,7 +136,7 @@ class ResponsesEncoder(StreamEncoder):
         """
         begun = self._begin(Began()) if self._envelope is None else b""
         assert self._envelope is not None
-        told = {"code": _code_of(error), "message": error.message}
+        told = failed_error(error, request_id)
         failed = self._envelope.written("failed", self._done_items(), usage=self._usage, error=told)
         return begun + self._writer.event(b"response.failed", b'"response":' + failed)
 
@@ -303,9 +303,3 @@ class ResponsesEncoder(StreamEncoder):
             message, opened = self._open_message("")
         self._chars += message.chars
         return opened + message.whole_part(part.value["part"])
-
-
-def _code_of(error: GatewayError) -> str:
-    if error.code in FAILED_CODES:
-        return error.code
-    return "invalid_prompt" if error.kind == "invalid_request" else "server_error"

@@ -306,7 +306,9 @@ def test_failures_have_a_code_of_the_closed_set(error, code):
     failed = events[-1]
     assert [event["type"] for event in events if event["type"] in {"error", "response.failed"}] == ["response.failed"]
     assert failed["response"]["id"] == events[0]["response"]["id"]
-    assert failed["response"]["error"] == {"code": code, "message": error.message}
+    told = failed["response"]["error"]
+    assert (told["code"], told["message"]) == (code, error.message)
+    assert (told["reason"], told["request_id"]) == (error.code, "req_9")
 
 
 def test_a_failure_before_anything_begins_the_stream():
