@@ -88,6 +88,11 @@ class Account:
         now_s = self._store.now_s()
         self._local = self._limiter.heard(self._terms, self._state_at(now_s), now_s, not is_refusal, is_refusal)
 
+    def reached(self, left: int) -> str:
+        """Return how full the limit is that refused, with so many permits left, as a person says it."""
+        now_s = self._store.now_s()
+        return self._limiter.reached(self._terms, self._state_at(now_s), now_s, left)
+
     def left(self) -> int:
         """Return how many permits could be taken now, as far as this process knows."""
         return self._left(self._store.now_s())

@@ -186,15 +186,15 @@ def _refusal(call: Call, refused: Grant) -> GatewayError:
         about = f"This request has about {refused.n} tokens: too many for" if counted == "tokens" else "Nothing passes"
         return RateLimited(f"{about} the limit of {text} for {owner}.", counted=counted, should_retry=False)
     seconds = max(1, math.ceil(taken.wait_s))
-    used = max(0, spec.limit - taken.left)
     if spec.kind == "concurrency":
+        used = max(0, spec.limit - taken.left)
         return RateLimited(
             f"{used} of {spec.limit} parallel requests of {owner} in use. Try again in {seconds} s.",
             code="concurrency_limit_exceeded",
             retry_after_s=taken.wait_s,
         )
     return RateLimited(
-        f"Limit of {text} for {owner} reached ({used}/{spec.limit}). Try again in {seconds} s.",
+        f"Limit of {text} for {owner} reached ({refused.account.reached(taken.left)}). Try again in {seconds} s.",
         counted=counted,
         retry_after_s=taken.wait_s,
     )
