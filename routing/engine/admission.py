@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable
 from typing import Literal
 
-from routing.engine.account import Grant, Taken
+from routing.engine.account import Grant
 from routing.engine.call import Call
 from routing.engine.decision import SpendTrace
 from routing.engine.errors import GatewayError, RateLimited, Unavailable
@@ -39,23 +39,6 @@ async def admit_by_limits(call: Call, gateway: Gateway, groups: list[list[Candid
         give_back(grants)
         raise _refusal(call, refused)
     call.grants = grants
-
-
-def foresee_limits(call: Call, gateway: Gateway, groups: list[list[Candidate]]) -> None:
-    """Note how the limits stand that the request would have to pass, as this process knows them; takes nothing.
-
-    Raises:
-        RateLimited: a limit has too little left for now.
-    """
-    assert call.snapshot is not None and call.principal is not None
-    for spec in joined(call.principal.limits, call.snapshot.limits_of(_model_of(groups))):
-        n = max(1, input_tokens(call)) if spec.kind == "tokens" else 1
-        account = gateway.limits.account(call.principal.tenant_id, spec)
-        left = account.left()
-        trace = SpendTrace(f"{_owner(call, spec)}: {account.text}", n, left, refused="" if left >= n else "reached")
-        call.decision.spends.append(trace)
-        if left < n:
-            raise _refusal(call, Grant(account, spec, n, Taken(False, account.reset_s(account.now_s()), left)))
 
 
 async def take_for_channel(
