@@ -175,6 +175,8 @@ class UpstreamCodec(ABC):
     linked: ClassVar[frozenset[str]] = frozenset({"image", "document", "audio", "video"})
     #: Members of a body that mean the same here whatever format the client speaks: they stay in `native`.
     takes: ClassVar[frozenset[str]] = frozenset()
+    #: Members of the format that only those of its upstreams know whose `rare_members` name them.
+    rare: ClassVar[frozenset[str]] = frozenset()
     #: The format that this one is another host's envelope of: its native parts, tools and members are kept.
     issuer: ClassVar[str] = ""
 

@@ -91,7 +91,10 @@ class AnthropicEncoder(StreamEncoder):
         #: The part of the open thinking that is being told; it has ended but for its signature.
         self._part = 0
         self._is_thought_over = False
-        self._has_thought = False
+        #: The call's state that was told last, by the thinking before the call or by a block of its own.
+        self._lent: Opaque | None = None
+        #: The last thinking was told without any state.
+        self._is_unsigned = False
         self._call: _Call | None = None
         self._waiting: dict[int, _Call] = {}
         self._has_calls = False
@@ -131,6 +134,7 @@ class AnthropicEncoder(StreamEncoder):
             return b""
         rest = b""
         if self._kind == "thinking":
+            self._is_unsigned = lent is None
             rest = self._signature(lent or self.exchange.issued(""))
         elif self._call is not None and self._call.held:
             rest = self._odd(self._call)
@@ -178,7 +182,7 @@ class AnthropicEncoder(StreamEncoder):
             gap = "\n\n" if event.part != self._part else ""
             self._part = event.part
             return self._delta(gap + event.text)
-        self._part, self._has_thought = event.part, True
+        self._part = event.part
         block = {"type": "thinking", "thinking": "", "signature": ""}
         return self._end_all() + self._open("thinking", block) + self._delta(event.text)
 
@@ -186,7 +190,6 @@ class AnthropicEncoder(StreamEncoder):
         if self._kind == "thinking" and not self._is_thought_over:
             return self._close(event.state)
         told = self._end_all()
-        self._has_thought = True
         if is_redacted(event.state, event.is_redacted):
             return told + self._whole(redacted(event.state))
         told += self._open("thinking", {"type": "thinking", "thinking": "", "signature": ""})
@@ -228,10 +231,12 @@ class AnthropicEncoder(StreamEncoder):
 
     def _open_call(self, call: _Call) -> bytes:
         state = call.began.state
+        if self._kind == "thinking":
+            self._lent = state
         told = self._close(state)
-        if state is not None and not self._has_thought:
-            # No thinking was shown that could carry it.
-            self._has_thought = True
+        if state is not None and state != self._lent and not self._is_unsigned:
+            # No thinking before it could carry it. One that was told before the state was known is shown all the same.
+            self._lent = state
             told += self._whole(redacted(state))
         told += self._open("tool", call_object(call.began, self.exchange))
         self._call = call

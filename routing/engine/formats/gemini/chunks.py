@@ -17,6 +17,7 @@ from routing.engine.formats.gemini.logprobs import decode_logprobs
 from routing.engine.formats.gemini.media import decode_media
 from routing.engine.formats.gemini.members import Members, camel
 from routing.engine.formats.gemini.partial_args import PartialArgs
+from routing.engine.formats.gemini.searches import queries_of, with_searches
 from routing.engine.formats.gemini.signatures import ON_CALL, ON_TEXT, ON_THOUGHT
 from routing.engine.formats.gemini.vocabulary import ErrorObject, usage_of
 from routing.engine.messages import (
@@ -93,6 +94,9 @@ class Chunks:
         self._candidates: dict[int, _Candidate] = {}
         self._ids: set[str] = set()
         self._counts: Any = None
+        #: Web searches of each candidate, and the model, which decides how they are charged.
+        self._queries: dict[int | None, int] = {}
+        self._model = ""
         self._blocked: Finish | None = None
         self._has_begun = False
         self._may_have_halves = False
@@ -128,20 +132,28 @@ class Chunks:
         if not self._has_begun:
             self._has_begun = True
             answer_id, model = chunk.get("responseId"), chunk.get("modelVersion")
-            events.append(
-                Began(answer_id if isinstance(answer_id, str) else "", model if isinstance(model, str) else "")
-            )
-        counts = chunk.get("usageMetadata")
-        if isinstance(counts, dict) and counts != self._counts:
-            self._counts = counts
-            events.append(UsageReport(usage_of(camel(counts), includes_cache=self._includes_cache)))
-        candidates = chunk.get("candidates")
-        if isinstance(candidates, list):
-            for place, candidate in enumerate(candidates):
-                if isinstance(candidate, dict):
-                    self._candidate(camel(candidate), place, events)
+            self._model = model if isinstance(model, str) else ""
+            events.append(Began(answer_id if isinstance(answer_id, str) else "", self._model))
+        said = chunk.get("candidates")
+        given = [camel(each) for each in said if isinstance(each, dict)] if isinstance(said, list) else []
+        candidates = [(_index(each, place), each) for place, each in enumerate(given)]
+        self._report(chunk.get("usageMetadata"), candidates, events)
+        for index, candidate in candidates:
+            self._candidate(candidate, index, events)
         if (feedback := chunk.get("promptFeedback")) is not None:
             self._feedback(feedback)
+
+    def _report(self, counts: Any, candidates: list[tuple[int, Members]], events: list[StreamEvent]) -> None:
+        """Tell the usage when it changed; what was searched for belongs to it, and may come later."""
+        before = self._counts, self._queries
+        if isinstance(counts, dict):
+            self._counts = counts
+        for index, each in candidates:
+            if "groundingMetadata" in each:
+                self._queries = self._queries | {index: queries_of(each["groundingMetadata"])}
+        if self._counts is not None and before != (self._counts, self._queries):
+            usage = usage_of(camel(self._counts), includes_cache=self._includes_cache)
+            events.append(UsageReport(with_searches(usage, self._queries, self._model)))
 
     def _feedback(self, feedback: Any) -> None:
         if not isinstance(feedback, dict):
@@ -163,9 +175,7 @@ class Chunks:
             return len(self._candidates)
         return index if 0 <= index < self._wanted else self._wanted + len(self._candidates)
 
-    def _candidate(self, given: Members, place: int, events: list[StreamEvent]) -> None:
-        index = given.get("index")
-        index = index if isinstance(index, int) else place
+    def _candidate(self, given: Members, index: int, events: list[StreamEvent]) -> None:
         candidate = self._candidates.get(index)
         if candidate is None:
             candidate = self._candidates[index] = _Candidate(self._number(index))
@@ -379,3 +389,8 @@ def error_of(value: Any) -> ErrorObject:
     if not isinstance(value, dict):
         return ErrorObject(message=str(value))
     return ErrorObject(value.get("code"), value.get("message"), value.get("status"))
+
+
+def _index(candidate: Members, place: int) -> int:
+    index = candidate.get("index")
+    return index if isinstance(index, int) else place

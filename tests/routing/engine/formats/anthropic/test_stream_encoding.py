@@ -249,6 +249,17 @@ def test_a_calls_state_is_lent_to_the_thinking_before_it():
     assert redacted == {"type": "redacted_thinking", "data": wrap(lent)}
 
 
+def test_a_calls_state_that_no_thinking_can_carry_has_a_block_of_its_own():
+    own, proof = state("own", format="gemini"), state("sig", "call", format="gemini")
+    told = content(ReasoningDelta("a"), ReasoningState(own), *call(0, state=proof))
+    assert told[0] == {"type": "thinking", "thinking": "a", "signature": wrap(own)}
+    assert told[1] == {"type": "redacted_thinking", "data": wrap(proof)}
+    told = content(ReasoningDelta("a"), ReasoningState(own), TextDelta("x"), *call(0, state=proof))
+    assert [block["type"] for block in told] == ["thinking", "text", "redacted_thinking", "tool_use"]
+    told = content(ReasoningDelta("a"), TextDelta("x"), *call(0, state=proof))
+    assert [block["type"] for block in told] == ["thinking", "text", "tool_use"]
+
+
 def test_ids_fit_the_format():
     (block,) = content(ToolBegan(0, "functions.f:0", "f"))
     assert block["id"].startswith("call_")
