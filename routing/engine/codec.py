@@ -51,6 +51,8 @@ class Exchange:
     names: ToolNames = field(default_factory=ToolNames)
     #: The client reads a stream as events rather than as one JSON array (Gemini without `alt=sse`).
     wants_sse: bool = True
+    #: About how many tokens the request's input has, 0 where nobody has reckoned: told until the upstream counts.
+    input_tokens: int = 0
 
     def issued(self, blob: str, place: str = "") -> Opaque:
         """Return an artefact of this upstream's answer with its origin."""

@@ -58,6 +58,8 @@ _STATUSES = {
 }
 
 
+#: An HTTP status that is written as an error's code.
+_STATUS = re.compile("[45][0-9][0-9]")
 _NUMBER = re.compile(rb"\d+(?:\.\d+)?")
 _RESET = b"x-ratelimit-reset"
 _REMAINING = b"x-ratelimit-remaining"
@@ -209,8 +211,9 @@ def failure_of(error: Any) -> tuple[str, int]:
         return text_of(error) or "the upstream reported an error", 0
     message = text_of(error.get("message")) or "the upstream reported an error"
     code = error.get("code")
-    if isinstance(code, int) and 400 <= code < 600:  # OpenRouter puts the status there
-        return message, code
+    status = int(code) if isinstance(code, str) and _STATUS.fullmatch(code) else code
+    if isinstance(status, int) and 400 <= status < 600:  # OpenRouter puts the status there, others as a text
+        return message, status
     status = _STATUSES.get(text_of(code)) or _STATUSES.get(text_of(error.get("type")), 0)
     return message, status
 
@@ -219,7 +222,8 @@ def code_of(error: Any) -> str:
     """Return an error object's own word for what went wrong, "" without one."""
     if not isinstance(error, dict):
         return ""
-    return text_of(error.get("code")) or text_of(error.get("type"))
+    code = text_of(error.get("code"))
+    return code if code and not _STATUS.fullmatch(code) else text_of(error.get("type"))
 
 
 def retry_after_s(headers: Mapping[bytes, bytes], message: str) -> float | None:

@@ -128,7 +128,7 @@ class Translation:
 def _estimated(exchange: Exchange, answer: ChatAnswer) -> Usage:
     parts = [part for choice in answer.choices for part in choice.parts]
     return Usage(
-        input_tokens=count_request(exchange.request),
+        input_tokens=exchange.input_tokens or count_request(exchange.request),
         output_tokens=count_parts(parts),
         reasoning_tokens=count_parts(part for part in parts if isinstance(part, Reasoning)),
         is_estimated=True,
@@ -255,8 +255,16 @@ class TranslatingReader(StreamReader):
                 told.append(self.encoder.fail(self.error, self.request_id))
                 break
             self._note(event)
+            if self.is_complete and self.usage is None:
+                told.append(self.encoder.encode(UsageReport(self._estimate())))
             told.append(self.encoder.encode(event))
         return b"".join(told)
+
+    def _estimate(self) -> Usage:
+        """Return about what a stream used whose upstream did not say: the client's SDK counts on numbers."""
+        return Usage(
+            input_tokens=self.encoder.exchange.input_tokens, output_tokens=self.passed_tokens, is_estimated=True
+        )
 
     def _note(self, event: StreamEvent) -> None:
         if self.noting is not None:

@@ -14,6 +14,7 @@ from channels_app.engine.provider import Provider
 from channels_app.engine.providers import PROVIDERS
 from routing.engine.codec import Exchange, Target
 from routing.engine.errors import GatewayError, UpstreamFailed
+from routing.engine.estimate import estimate
 from routing.engine.failures import ErrorInside, error_of, told_id
 from routing.engine.format import Asked, Route
 from routing.engine.formats import CODECS, FORMATS, client_codec
@@ -77,6 +78,8 @@ def translation(vector: Vector, client: str, upstream: str, request: dict[str, A
             decoded = replace(decoded, cache_key=session[:64])
     target = Target(upstream, provider.name, "chn_1", model, can)
     exchange = Exchange(decoded, target, "req_1", Losses(codec.spelling))
+    if decoded.is_stream:
+        exchange.input_tokens = estimate(json.dumps(request).encode(), client)
     return Translation(codec, CODECS[upstream], exchange)
 
 

@@ -145,8 +145,8 @@ def encode_answer(answer: ChatAnswer, exchange: Exchange) -> bytes:
     return _encode(body)
 
 
-def message_object(exchange: Exchange, content: Sequence[Object] = ()) -> Object:
-    """Return a message as it begins, its id that of the gateway's request."""
+def message_object(exchange: Exchange, content: Sequence[Object] = (), usage: Usage | None = None) -> Object:
+    """Return a message as it begins, its id that of the gateway's request; `usage` as far as it is known."""
     return {
         "id": f"msg_{exchange.request_id.removeprefix('req_') or mint_id().removeprefix('call_')}",
         "type": "message",
@@ -157,7 +157,7 @@ def message_object(exchange: Exchange, content: Sequence[Object] = ()) -> Object
         "stop_sequence": None,
         "stop_details": None,
         "container": None,
-        "usage": usage_object(Usage()),
+        "usage": usage_object(usage or Usage()),
     }
 
 

@@ -55,6 +55,8 @@ _DELTAS = {
     b'"delta":{"type":"input_json_delta","partial_json":',
 }
 _DELTA_END = b"}}\n\n"
+#: Events that make blocks of their own, or add to them.
+_SPOKEN = (TextDelta, ReasoningDelta, ReasoningState, PartEnded, Cited, PartMade)
 
 
 def _event(name: str, **members: Any) -> bytes:
@@ -97,6 +99,8 @@ class AnthropicEncoder(StreamEncoder):
         self._is_unsigned = False
         self._call: _Call | None = None
         self._waiting: dict[int, _Call] = {}
+        #: What was said while the arguments of a call were still coming.
+        self._beside: list[StreamEvent] = []
         self._has_calls = False
         self._is_refusal = False
         self._finish = Finish("stop")
@@ -105,17 +109,35 @@ class AnthropicEncoder(StreamEncoder):
     def encode(self, event: StreamEvent) -> bytes:
         """Return the bytes of one event; see the contract."""
         writer = self._WRITERS.get(type(event))
-        return b"" if writer is None or getattr(event, "choice", False) else writer(self, event)
+        if writer is None or getattr(event, "choice", False):
+            return b""
+        if self._call is not None and isinstance(event, _SPOKEN) and self._is_calling:
+            self._beside.append(event)
+            return b""
+        told = writer(self, event)
+        return told if not self._beside or self._is_calling else told + self._tell_beside()
+
+    @property
+    def _is_calling(self) -> bool:
+        """Whether arguments have begun and are not whole: no other block may come between them."""
+        calls = (self._call, *self._waiting.values())
+        return any(call is not None and not call.is_whole and (call.has_begun or call.held) for call in calls)
+
+    def _tell_beside(self) -> bytes:
+        beside, self._beside = self._beside, []
+        return b"".join([self._WRITERS[type(event)](self, event) for event in beside])
 
     def fail(self, error: GatewayError, request_id: str) -> bytes:
         """Return message_start where it is still owed, and the `error` event on which the SDKs raise."""
         return self._begin() + b"event: error\ndata: " + _encode(error_object(error, request_id)) + b"\n\n"
 
-    def _begin(self) -> bytes:
+    def _begin(self, usage: Usage | None = None) -> bytes:
+        """Return message_start where it is still owed: with the upstream's count of the input, or an estimate."""
         if self._has_begun:
             return b""
         self._has_begun = True
-        return _event("message_start", message=message_object(self.exchange))
+        known = usage if usage is not None and usage.input_tokens else Usage(input_tokens=self.exchange.input_tokens)
+        return _event("message_start", message=message_object(self.exchange, usage=known))
 
     # --- blocks ----------------------------------------------------------------------------------------------------
 
@@ -308,7 +330,7 @@ class AnthropicEncoder(StreamEncoder):
     # --- the end ---------------------------------------------------------------------------------------------------
 
     def _began(self, event: Began) -> bytes:
-        return self._begin()
+        return self._begin(event.usage)
 
     def _note_usage(self, event: UsageReport) -> bytes:
         self._usage = event.usage
@@ -319,7 +341,7 @@ class AnthropicEncoder(StreamEncoder):
         return b""
 
     def _ended(self, event: Ended) -> bytes:
-        told = self._begin() + self._end_all()
+        told = self._begin() + self._end_all() + self._tell_beside() + self._close()
         if not self._index and (instead := said_instead(self._finish)):
             told += self._text(TextDelta(instead)) + self._close()
         stop = stop_object(self._finish, self.exchange, has_calls=self._has_calls, is_refusal=self._is_refusal)

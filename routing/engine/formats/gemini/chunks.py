@@ -17,9 +17,9 @@ from routing.engine.formats.gemini.logprobs import decode_logprobs
 from routing.engine.formats.gemini.media import decode_media
 from routing.engine.formats.gemini.members import Members, camel
 from routing.engine.formats.gemini.partial_args import PartialArgs
-from routing.engine.formats.gemini.searches import queries_of, with_searches
 from routing.engine.formats.gemini.signatures import ON_CALL, ON_TEXT, ON_THOUGHT
-from routing.engine.formats.gemini.vocabulary import ErrorObject, usage_of
+from routing.engine.formats.gemini.usage import UsageNews
+from routing.engine.formats.gemini.vocabulary import ErrorObject
 from routing.engine.messages import (
     Began,
     Cited,
@@ -88,14 +88,11 @@ class Chunks:
 
     def __init__(self, exchange: Exchange) -> None:
         self._exchange = exchange
-        self._includes_cache = exchange.target.capabilities.input_includes_cache
         self._is_own_client = exchange.request.format == exchange.target.format
         self._wanted = exchange.request.choices
         self._candidates: dict[int, _Candidate] = {}
         self._ids: set[str] = set()
-        self._counts: Any = None
-        #: Web searches of each candidate, and the model, which decides how they are charged.
-        self._queries: dict[int | None, int] = {}
+        self._usage = UsageNews(exchange.target.capabilities.input_includes_cache)
         self._model = ""
         self._blocked: Finish | None = None
         self._has_begun = False
@@ -129,31 +126,20 @@ class Chunks:
             message, status = error.failure
             self._fail(events, message, status, error.status if isinstance(error.status, str) else "")
             return
-        if not self._has_begun:
-            self._has_begun = True
-            answer_id, model = chunk.get("responseId"), chunk.get("modelVersion")
-            self._model = model if isinstance(model, str) else ""
-            events.append(Began(answer_id if isinstance(answer_id, str) else "", self._model))
         said = chunk.get("candidates")
         given = [camel(each) for each in said if isinstance(each, dict)] if isinstance(said, list) else []
         candidates = [(_index(each, place), each) for place, each in enumerate(given)]
-        self._report(chunk.get("usageMetadata"), candidates, events)
+        self._model = self._model or _word(chunk.get("modelVersion"))
+        usage = self._usage.news(chunk.get("usageMetadata"), candidates, self._model)
+        if not self._has_begun:
+            self._has_begun = True
+            events.append(Began(_word(chunk.get("responseId")), self._model, usage=usage))
+        if usage is not None:
+            events.append(UsageReport(usage))
         for index, candidate in candidates:
             self._candidate(candidate, index, events)
         if (feedback := chunk.get("promptFeedback")) is not None:
             self._feedback(feedback)
-
-    def _report(self, counts: Any, candidates: list[tuple[int, Members]], events: list[StreamEvent]) -> None:
-        """Tell the usage when it changed; what was searched for belongs to it, and may come later."""
-        before = self._counts, self._queries
-        if isinstance(counts, dict):
-            self._counts = counts
-        for index, each in candidates:
-            if "groundingMetadata" in each:
-                self._queries = self._queries | {index: queries_of(each["groundingMetadata"])}
-        if self._counts is not None and before != (self._counts, self._queries):
-            usage = usage_of(camel(self._counts), includes_cache=self._includes_cache)
-            events.append(UsageReport(with_searches(usage, self._queries, self._model)))
 
     def _feedback(self, feedback: Any) -> None:
         if not isinstance(feedback, dict):
@@ -394,3 +380,7 @@ def error_of(value: Any) -> ErrorObject:
 def _index(candidate: Members, place: int) -> int:
     index = candidate.get("index")
     return index if isinstance(index, int) else place
+
+
+def _word(value: Any) -> str:
+    return value if isinstance(value, str) else ""

@@ -11,7 +11,7 @@ import msgspec
 from routing.engine.body import Members, read_any, read_members, refuse_other_kinds, splice
 from routing.engine.errors import BadRequest, GatewayError
 from routing.engine.format import Answer, Asked, Route, StreamReader
-from routing.engine.formats.gemini.searches import queries_in, queries_of, with_searches
+from routing.engine.formats.gemini.usage import queries_in, queries_of, with_searches
 from routing.engine.formats.gemini.vocabulary import ErrorObject, UsageCounts, error_body
 from routing.engine.wirejson import decode, is_json
 

@@ -1,16 +1,20 @@
-"""The web searches of an answer, as Google charges them (ai.google.dev/gemini-api/docs/pricing)."""
+"""What an answer used: its counts, and its web searches as Google charges them.
+
+Source: ai.google.dev/gemini-api/docs/pricing.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import msgspec
 from msgspec.structs import replace
 
 from analytics.engine.record import Usage
-from routing.engine.formats.gemini.members import camel
+from routing.engine.formats.gemini.members import Members, camel
+from routing.engine.formats.gemini.vocabulary import usage_of
 
 _GENERATION = re.compile(r"gemini-(\d+)")
 #: From this generation on each query is charged; before, a prompt is charged once however many it took.
@@ -41,3 +45,24 @@ def with_searches(usage: Usage, queries: Mapping[int | None, int], model: str) -
     generation = _GENERATION.search(model)
     once = generation is not None and int(generation[1]) < _EACH_QUERY
     return replace(usage, web_searches=1 if once else asked)
+
+
+class UsageNews:
+    """The usage of an answer that comes in pieces; what was searched for belongs to it, and may come later."""
+
+    def __init__(self, includes_cache: bool) -> None:
+        self._includes_cache = includes_cache
+        self._counts: Any = None
+        self._queries: dict[int | None, int] = {}
+
+    def news(self, counts: Any, candidates: Iterable[tuple[int, Members]], model: str) -> Usage | None:
+        """Return the usage when a piece changed it."""
+        before = self._counts, self._queries
+        if isinstance(counts, dict):
+            self._counts = counts
+        for index, each in candidates:
+            if "groundingMetadata" in each:
+                self._queries = self._queries | {index: queries_of(each["groundingMetadata"])}
+        if self._counts is None or before == (self._counts, self._queries):
+            return None
+        return with_searches(usage_of(camel(self._counts), includes_cache=self._includes_cache), self._queries, model)
