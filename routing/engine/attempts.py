@@ -54,6 +54,8 @@ class Attempt:
         self._passages: dict[int, Passage] = {}
         #: The model whose limits have been asked before the first try.
         self._first_model = ""
+        #: The groups that were reached, in the strategy's order.
+        self.ordered: list[list[Candidate]] = []
 
     async def run(self, groups: list[list[Candidate]]) -> Committed:
         """Try each group (a model, then its fallbacks) in the strategy's order, in rounds, within the budget.
@@ -64,7 +66,7 @@ class Attempt:
         self.groups = groups = [group for group in groups if group]
         self._first_model = next((group[0].public_model for group in groups), "")
         self.ordering.name_session(groups)
-        ordered: list[list[Candidate]] = []
+        ordered = self.ordered
         pause_s = ROUND_PAUSE_S
         while True:
             tries_before = self.budget.tries
