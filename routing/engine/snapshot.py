@@ -271,6 +271,10 @@ class Snapshot:
             self.remembered.clear()
         self.remembered[key] = value
 
+    def is_named(self, model: str) -> bool:
+        """Whether a channel lists this very public model, be it switched off; globs do not count."""
+        return model in self._exact
+
     def candidates(self, model: str) -> tuple[Candidate, ...]:
         """Return every way to serve exactly this public model name, channels that are switched off included."""
         found = self._exact.get(model, ())

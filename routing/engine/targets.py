@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from routing.engine.document import ChannelSpec
-from routing.engine.resolution import look_up, preferred
+from routing.engine.resolution import cut_of, look_up, preferred
 from routing.engine.rule import Keeps
 from routing.engine.snapshot import Candidate, Snapshot
 from tenants.engine.principal import Principal
@@ -47,12 +47,13 @@ class Asking:
 
     def candidates(self, target: Target) -> tuple[list[Candidate], str]:
         """Return who may serve a target, or why nobody may: the first thing that leaves none."""
-        model, slug, _ = look_up(self.snapshot, target.get("model") or self.model)
+        is_meant = (lambda each: _fits(each.channel.spec, target)) if target.keys() - {"model"} else None
+        model, slug, _ = look_up(self.snapshot, target.get("model") or self.model, is_meant)
         if not self.principal.may_use_model(model):
             return [], f"the key may not use `{model}`"
         if (wanted := target.get("channel")) and not any(map(_is(wanted), self._specs())):
             return [], f"there is no channel `{wanted}`"
-        where = target | {"channel": slug} if slug else target
+        where = {"channel": slug} | target if slug else target  # a channel of the target's own wins, as a pinned one
         found = [each for each in self.snapshot.candidates(model) if _fits(each.channel.spec, where)]
         if not found:
             return [], f"{_told(where)} does not serve `{model}`"
@@ -75,13 +76,14 @@ class Asking:
 
 def target_named(snapshot: Snapshot, text: str) -> Target:
     """Return the target that `channel,model`, `provider/model` or a model alone means."""
-    cut = min((place for place in (text.find("/"), text.find(",")) if place > 0), default=0)
-    owner, model = text[:cut].strip().lower(), text[cut + 1 :].strip()
-    if cut and not snapshot.candidates(text):
-        specs = [channel.spec for channel in snapshot.channels.values()]
-        for name, owners in (("channel", {s.slug for s in specs}), ("provider", {s.provider for s in specs})):
-            if owner in owners:
-                return {name: owner, "model": model}
+    model, slug, read_as = look_up(snapshot, text)
+    if read_as == "channel":
+        return {"channel": slug, "model": model}
+    cut = cut_of(text)
+    owner = text[:cut].strip().lower()
+    if read_as == "name" and not snapshot.is_named(text):
+        if owner in {channel.spec.provider for channel in snapshot.channels.values()}:
+            return {"provider": owner, "model": text[cut + 1 :].strip()}
     return {"model": text}
 
 

@@ -162,6 +162,8 @@ async def test_a_time_zone_that_this_host_has_not_faults_only_the_rules_that_nee
         ({"model": "big"}, {"a", "eu"}),
         ({"model": "eu/big"}, {"eu"}),
         ({"model": "nick"}, {"eu"}),
+        ({"model": "EU/big"}, {"eu"}),
+        ({"channel": "a", "model": "eu/big"}, {"a"}),
         ({"provider": "anything", "tag": "spot", "model": "small"}, {"cheap"}),
     ],
 )
@@ -200,12 +202,13 @@ async def test_a_region_that_serves_nothing_skips_the_rule():
 
 @pytest.mark.parametrize(
     ("model", "by", "channel_slug"),
-    [("eu,m", "channel", "eu"), ("eu/m", "channel", "eu"), ("nick", "alias", "eu")],
+    [("eu,m", "channel", "eu"), ("eu/m", "channel", "eu"), ("EU,m", "channel", "eu"), ("nick", "alias", "eu")],
 )
-async def test_what_the_name_says_outright_wins_over_rules(model, by, channel_slug):
-    gateway = harness(rule("all", "default"), aliases={"nick": "eu/m"})
+@pytest.mark.parametrize("more", [(), (channel("any", models=("*",), priority=9),)], ids=["", "with a glob"])
+async def test_what_the_name_says_outright_wins_over_rules(model, by, channel_slug, more):
+    gateway = Harness(channels=[*CHANNELS, *more], rules=(rule("all", "default"),), aliases={"nick": "eu/m"})
     answer = await ask(gateway, model=model)
-    assert answer.headers["x-routex-channel"] == channel_slug
+    assert (answer.headers["x-routex-channel"], answer.headers["x-routex-model"]) == (channel_slug, "m")
     assert (decision().by, decision().rules) == (by, [])
 
 
@@ -240,6 +243,18 @@ async def test_a_sub_agents_tag_names_the_model_and_is_taken_out():
     sent = json.loads(gateway.provider.sent[0].body)
     assert sent["system"][1]["text"] == "\nYou look for birds."
     assert sent["model"] == "small"
+
+
+@pytest.mark.parametrize(
+    ("tag", "channel_slug", "model"),
+    [("Cheap,small", "cheap", "small"), ("any,cheap/m", "any", "cheap/m"), ("nick", "eu", "big")],
+)
+async def test_a_tag_is_read_as_a_name_that_is_asked_for(tag, channel_slug, model):
+    channels = [*CHANNELS, channel("any", models=("*",), priority=9)]
+    gateway = Harness(channels=channels, rules=(rule("agents", "subagent"),), aliases={"nick": "eu/big"})
+    said = f"<CCR-SUBAGENT-MODEL>{tag}</CCR-SUBAGENT-MODEL>"
+    answer = await gateway.ask(messages=[{"role": "system", "content": said}, {"role": "user", "content": "x"}])
+    assert (answer.headers["x-routex-channel"], answer.headers["x-routex-model"]) == (channel_slug, model)
 
 
 async def test_a_tag_that_some_encoders_escape_is_taken_out_too():
