@@ -14,6 +14,7 @@ from routing.engine.gateway import Gateway
 from routing.engine.resolution import check_asked, look_up, resolve
 from routing.engine.rule import Finding
 from routing.engine.ruleset import Rule, Stretch, rules_of
+from routing.engine.session import begun_id, conversation_of
 from routing.engine.snapshot import Candidate, Snapshot
 from routing.engine.targets import Asking, Target, target_named
 from routing.engine.traits import Traits
@@ -120,7 +121,7 @@ def _why_left_out(candidate: Candidate, principal: Principal, operations: tuple[
 
 def _by_rules(call: Call, gateway: Gateway, snapshot: Snapshot, principal: Principal) -> list[list[Candidate]]:
     """Return the groups of the first rule that holds and can serve; none when there is no such rule."""
-    decision, traits = call.decision, Traits(call, gateway.last_turns.tokens(principal.tenant_id, call.session_id))
+    decision, traits = call.decision, Traits(call, gateway.last_turns)
     stretches = rules_of(snapshot).stretches(snapshot, traits)
     found = first_match(stretches, traits, snapshot, principal, call.operations, decision.rules)
     if found is None:
@@ -205,6 +206,7 @@ def _remove(call: Call, text: str) -> None:
     escaped = written.replace(b"<", b"\\u003c").replace(b">", b"\\u003e")
     body = call.body.replace(written, b"").replace(escaped, b"")
     if body != call.body:
+        begun_id(call)  # by the request as it was sent: the next one is sent with the text again
         call.body, call.conversation = body, None
         call.asked = call.format.read_request(call.route, call.query, body)
 
@@ -212,5 +214,7 @@ def _remove(call: Call, text: str) -> None:
 def note_turn(call: Call, gateway: Gateway) -> None:
     """Remember how long a conversation was, for rules that ask after its last turn."""
     snapshot, usage = call.snapshot, call.usage
-    if usage is not None and snapshot is not None and snapshot.document.rules:
-        gateway.last_turns.note(snapshot.document.tenant_id, call.session_id, usage.input_tokens)
+    if usage is None or snapshot is None or not snapshot.document.rules:
+        return
+    if call.session_id or rules_of(snapshot).asks_last_turn:
+        gateway.last_turns.note(snapshot.document.tenant_id, conversation_of(call), usage.input_tokens)
