@@ -116,11 +116,12 @@ class Attempt:
         if passage is None:
             return None
         pinned = self.ordering.pinned_credential(candidate)
-        credentials = state.rested(channel.credentials, self.gateway.clock(), pinned)
-        if channel.credentials and not credentials:
-            self._passed_over(candidate, state, "cooling_down", "every credential is resting")
+        credentials = state.rested(channel.pool, self.gateway.clock(), pinned)
+        if not credentials:
+            detail = "every credential is resting" if channel.credentials else "its provider limits it"
+            self._passed_over(candidate, state, "cooling_down", detail)
             return None
-        for credential in credentials or [Credential("", "")]:
+        for credential in credentials:
             grants = await self._leave(candidate, state)
             if grants is None:
                 return None
@@ -283,7 +284,7 @@ class Attempt:
         return True
 
     def _passed_over(self, candidate: Candidate, state: ChannelState, reason: str, detail: str) -> None:
-        wait_s = max(0.0, state.ready_at_s(candidate.channel.credentials) - self.gateway.clock())
+        wait_s = max(0.0, state.ready_at_s(candidate.channel.pool) - self.gateway.clock())
         self.waits_s.append(wait_s)
         self._left_out(candidate, reason, f"{detail}; next try in {wait_s:.0f} s")
 

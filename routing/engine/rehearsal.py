@@ -117,9 +117,10 @@ def _why_not_now(candidate: Candidate, ordering: Ordering, now_s: float) -> _Pas
     if channel.lacks_credential:
         return _PassedOver("has no credential")
     state = ordering.states[channel.spec.id]
-    wait_s = max(0.0, state.ready_at_s(channel.credentials) - now_s)
+    wait_s = max(0.0, state.ready_at_s(channel.pool) - now_s)
     if state.breaker.standing(ordering.policy, now_s) == "open":
         return _PassedOver(f"has failed, and its breaker is open; next try in {wait_s:.0f} s", wait_s)
-    if channel.credentials and not state.rested(channel.credentials, now_s):
-        return _PassedOver(f"has no credential that is not resting; next try in {wait_s:.0f} s", wait_s)
+    if not state.rested(channel.pool, now_s):
+        why = "has no credential that is not resting" if channel.credentials else "is limited by its provider"
+        return _PassedOver(f"{why}; next try in {wait_s:.0f} s", wait_s)
     return None
