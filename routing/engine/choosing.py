@@ -84,7 +84,7 @@ class Known(NamedTuple):
 
     groups: list[list[Candidate]]
     left_out: list[CandidateTrace]
-    #: How the name was read, or why a rule's target cannot serve.
+    #: How the name was read, or why targets of a rule cannot serve.
     read_as: str = ""
 
 
@@ -96,14 +96,12 @@ def _left_out(
     otherwise: str,
 ) -> list[CandidateTrace]:
     """Return which channels have the models and are not tried, and why not."""
+    told = {(candidate.channel_id, candidate.upstream_model) for group in groups for candidate in group}
     found = []
-    for group in groups:
-        having = snapshot.candidates(group[0].public_model) if group else ()
-        if len(having) == len(group):
-            continue
-        kept = {candidate.channel.spec.id for candidate in group}
-        for candidate in having:
-            if candidate.channel.spec.id not in kept:
+    for model in dict.fromkeys(group[0].public_model for group in groups if group):
+        for candidate in snapshot.candidates(model):
+            if (candidate.channel_id, candidate.upstream_model) not in told:
+                told.add((candidate.channel_id, candidate.upstream_model))
                 reason = _why_left_out(candidate, principal, operations) or otherwise
                 found.append(CandidateTrace(candidate.channel.spec.slug, candidate.upstream_model, dropped=reason))
     return found
@@ -164,7 +162,9 @@ def first_match(
             findings = [test(traits) for test in rule.tests]
             measured = ", ".join(each.measured for each in findings)[:MAX_MEASURED_CHARS]
             known = _known(rule, findings, traits, snapshot, principal, operations)
-            traces.append(RuleTrace(rule.spec.slug, True, measured, known.read_as[:MAX_MEASURED_CHARS]))
+            why = known.read_as[:MAX_MEASURED_CHARS]
+            skipped, passed_over = ("", why) if known.groups else (why, "")
+            traces.append(RuleTrace(rule.spec.slug, True, measured, skipped, passed_over))
             if known.groups:
                 return Match(rule.spec.slug, known, [each.spent for each in findings if each.spent])
     return None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from difflib import get_close_matches
 from heapq import nlargest
 from itertools import islice
@@ -42,7 +42,18 @@ def resolve(
     if not found:
         raise _why_none(snapshot, principal, operations, asked, model, channel_slug)
     fallbacks = () if channel_slug else snapshot.document.fallbacks.get(model, ())
-    return found, [_permitted(snapshot, principal, operations, name, "") for name in fallbacks]
+    groups = once_each([found, *(_permitted(snapshot, principal, operations, name, "") for name in fallbacks)])
+    return found, groups[1:]
+
+
+def once_each(groups: Iterable[list[Candidate]]) -> list[list[Candidate]]:
+    """Return groups without the candidates of earlier ones: what is tried already is not tried again after it."""
+    seen: set[tuple[str, str]] = set()
+    found = []
+    for group in groups:
+        found.append([each for each in group if (each.channel_id, each.upstream_model) not in seen])
+        seen |= {(each.channel_id, each.upstream_model) for each in group}
+    return found
 
 
 def check_asked(principal: Principal, asked: str) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from routing.engine.document import ChannelSpec
-from routing.engine.resolution import cut_of, look_up, preferred
+from routing.engine.resolution import cut_of, look_up, once_each, preferred
 from routing.engine.rule import Keeps
 from routing.engine.snapshot import Candidate, Snapshot
 from tenants.engine.principal import Principal
@@ -28,7 +28,10 @@ class Asking:
     keeps: tuple[Keeps, ...] = ()
 
     def groups(self, targets: Iterable[Target]) -> tuple[list[list[Candidate]], str]:
-        """Return the candidates of each target that has any, then those of its model's fallbacks; or why none has."""
+        """Return the candidates of each target that has any, then of their models' fallbacks; and why others have none.
+
+        Each stands where it comes first, once.
+        """
         groups: list[list[Candidate]] = []
         fallbacks: dict[str, None] = {}
         reasons: list[str] = []
@@ -40,10 +43,9 @@ class Asking:
             groups.append(found)
             if not target.get("channel"):
                 fallbacks |= dict.fromkeys(self.snapshot.document.fallbacks.get(found[0].public_model, ()))
-        if not groups:
-            return [], "; ".join(dict.fromkeys(reasons))
-        more = (self.candidates({"model": model})[0] for model in fallbacks)
-        return [*groups, *filter(None, more)], ""
+        if groups:
+            groups += [self.candidates({"model": model})[0] for model in fallbacks]
+        return list(filter(None, once_each(groups))), "; ".join(dict.fromkeys(reasons))
 
     def candidates(self, target: Target) -> tuple[list[Candidate], str]:
         """Return who may serve a target, or why nobody may: the first thing that leaves none."""
@@ -80,10 +82,9 @@ def target_named(snapshot: Snapshot, text: str) -> Target:
     if read_as == "channel":
         return {"channel": slug, "model": model}
     cut = cut_of(text)
-    owner = text[:cut].strip().lower()
-    if read_as == "name" and not snapshot.is_named(text):
-        if owner in {channel.spec.provider for channel in snapshot.channels.values()}:
-            return {"provider": owner, "model": text[cut + 1 :].strip()}
+    owner, providers = text[:cut].strip().lower(), {each.spec.provider for each in snapshot.channels.values()}
+    if read_as == "name" and owner in providers and not snapshot.is_named(text):
+        return {"provider": owner, "model": text[cut + 1 :].strip()}
     return {"model": text}
 
 

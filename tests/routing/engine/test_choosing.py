@@ -186,6 +186,34 @@ async def test_a_chain_is_tried_in_its_order_and_then_the_models_fallbacks():
     assert set(tried[1:3]) == {("a", "big"), ("eu", "big")}
 
 
+async def test_the_first_targets_of_a_chain_are_told_of_though_a_later_one_serves():
+    chain = ({"channel": "off"}, {"channel": "gone"}, {"tag": "spot"}, {"tag": "none"})
+    await ask(harness(rule("chain", targets=chain, **HELLO)))
+    [trace] = decision().rules
+    assert trace.skipped == ""
+    assert trace.passed_over == (
+        "channel `off` is switched off; there is no channel `gone`; tag `none` does not serve `m`"
+    )
+
+
+async def test_a_channel_and_model_that_several_targets_and_fallbacks_mean_is_tried_and_told_of_once():
+    chain = ({"channel": "eu"}, {"model": "m"}, {"tag": "spot"}, {"model": "big"})
+    fallbacks = {"m": ("big", "small"), "big": ("m",)}
+    gateway = harness(
+        rule("chain", targets=chain, **HELLO), fallbacks=fallbacks, policy=PolicySpec(attempts=5),
+        steps=[status(500)] * 9,
+    )  # fmt: skip
+    await ask(gateway)
+    tried = [(attempt.channel, attempt.model) for attempt in gateway.record.attempts]
+    assert tried[0] == ("eu", "m")
+    assert sorted(tried) == [("a", "big"), ("a", "m"), ("cheap", "m"), ("eu", "big"), ("eu", "m")]
+    told = [(each.channel, each.model) for each in decision().candidates]
+    assert len(told) == len(set(told))
+    assert [(each.channel, each.dropped) for each in decision().candidates if each.dropped] == [
+        ("off", "is switched off")
+    ]
+
+
 async def test_a_region_narrows_the_targets_and_their_fallbacks():
     gateway = harness(
         rule("eu", "default", targets=(), region="eu"), fallbacks={"m": ("big", "small")}, steps=[status(500)] * 9

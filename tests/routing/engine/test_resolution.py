@@ -201,6 +201,12 @@ def test_fallback_models_come_after_the_asked_one():
     assert slugs(found) == ["a"] and [slugs(group) for group in fallbacks] == [["b"]]
 
 
+def test_a_fallback_that_is_tried_already_is_not_tried_again():
+    serving = channel("a", models=["m", "n", ModelSpec("other", "m")])
+    _, fallbacks = resolve(snapshot(serving, fallbacks={"m": ("m", "other", "n", "n")}), principal(), CHAT, "m")
+    assert [[c.upstream_model for c in group] for group in fallbacks] == [[], [], ["n"], []]
+
+
 class Embeds(Provider):
     """Embeds in a format of its own."""
 
