@@ -9,12 +9,17 @@ import pytest
 from django.core.management import call_command
 from django.db import connection
 from django.test import TransactionTestCase
+from hypothesis import HealthCheck, settings
 
 from tenants.context import platform_scope, tenant_scope
 from tenants.models import Tenant, User
 from tenants.services import key_issue, membership_set, tenant_create, token_issue, user_create
 
 PASSWORD = "correct horse battery"
+
+# No property fails for being slow on a busy machine: speed is measured by the bench.
+settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("untimed")
 
 
 @dataclass(frozen=True)

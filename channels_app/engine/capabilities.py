@@ -30,6 +30,8 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
     #: Media by URL are fetched by the upstream; else they must be sent inline, but for addresses that begin like these.
     image_urls: bool = True
     own_urls: tuple[str, ...] = ()
+    #: Other formats under which the same files can be named by the ids of their uploads.
+    file_formats: tuple[str, ...] = ()
     #: Images in tool messages (chat formats).
     tool_message_images: bool = False
     #: Media inside a function response (Gemini 3).
@@ -95,6 +97,8 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
     choices: bool = True
     max_stop: int = 4
     structured_output: bool = True
+    #: A schema is written as `{type: "json", value: <schema>}` (chat formats).
+    schema_as_value: bool = False
     json_object: bool = True
     verbosity: bool = False
     #: The member for the output limit: `max_completion_tokens`, or `max_tokens` for older and local servers.
@@ -114,6 +118,8 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
     metadata: bool = False
     store: bool = False
     stream_usage: bool = True
+    #: Of the members that only few upstreams of the format know (see its codec), those that this one does.
+    rare_members: tuple[str, ...] = ()
     #: The member that carries the random seed.
     seed_field: str = "seed"
 

@@ -16,8 +16,10 @@ Facts = tuple[tuple[str, dict[str, Any]], ...]
 
 # --- OpenAI ---------------------------------------------------------------------------------------------------------
 
-#: Any server that says it speaks Chat Completions: the classic members, and nothing that is new.
-COMPATIBLE_CHAT = Capabilities(reasoning_effort=True)
+_INVENTORS: tuple[str, ...] = ("store", "prediction", "moderation")
+#: Any server that says it speaks Chat Completions: the classic members, and nothing that is new unless a client of that
+#: format asks for it.
+COMPATIBLE_CHAT = Capabilities(reasoning_effort=True, rare_members=_INVENTORS)
 #: Any server that says it speaks Responses.
 COMPATIBLE_RESPONSES = replace(COMPATIBLE_CHAT, tool_message_images=True)
 #: A server for open models (vLLM and its like): what such models' chat templates can do, and tags left in the text
@@ -46,6 +48,7 @@ GPT_CHAT = Capabilities(
     cache_breakpoints=True,
     mid_system=True,
     developer_role=True,
+    file_formats=("openai-responses",),
     custom_tools=True,
     allowed_tools=True,
     web_search=False,
@@ -58,9 +61,12 @@ GPT_CHAT = Capabilities(
     safety_identifier=True,
     metadata=True,
     store=True,
+    rare_members=_INVENTORS,
 )
 #: OpenAI's own Responses.
-GPT_RESPONSES = replace(GPT_CHAT, max_tool_id=64, web_search=True, tool_message_images=True)
+GPT_RESPONSES = replace(
+    GPT_CHAT, file_formats=("openai-chat",), max_tool_id=64, web_search=True, tool_message_images=True
+)
 
 _CLASSIC_GPT: dict[str, Any] = {"reasoning_effort": False, "custom_tools": False, "verbosity": False}
 _O_SERIES: dict[str, Any] = {
@@ -227,6 +233,8 @@ _GEMINI_3: dict[str, Any] = {
     "thinking_level": True,
     "tool_result_media": True,
     "efforts": ("minimal", "low", "medium", "high"),
+    # Its highest word is not the next one above `xhigh`, which few of these models know.
+    "effort_words": (("max", "high"),),
 }
 GEMINI_MODELS: Facts = (
     ("gemini-[12]*", {"thought_signature_required": False}),

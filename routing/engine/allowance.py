@@ -75,14 +75,14 @@ def _of_kind(kind: str, fields: dict[str, str], now_s: float) -> Allowance:
     is_refused = status in _REFUSING if status else left <= 0.0
     if not is_refused:
         return Allowance(left)
-    reset_s = _reset_s(fields.get("reset", ""), now_s)
+    rest_s = reset_s(fields.get("reset", ""), now_s)
     longest_s = _LONGEST_S.get(kind, _LONGEST_S["unified"] if kind.startswith("unified") else _DAY_S)
-    if reset_s is None:
+    if rest_s is None:
         return Allowance(0.0, _UNSAID_S if status else 0.0)
-    return Allowance(0.0, min(reset_s, longest_s))
+    return Allowance(0.0, min(rest_s, longest_s))
 
 
-def _reset_s(text: str, now_s: float) -> float | None:
+def reset_s(text: str, now_s: float) -> float | None:
     """Return the seconds until a moment or after a span, however it is written; None for what is neither."""
     number = _number(text)
     if number is not None:

@@ -165,12 +165,13 @@ class Budget:
     async def _alone(self, call: Call, account: Account, worst: Worst, *, may_cap: bool) -> Reservation:
         """Take all that is left, if that is enough for a useful answer, and shorten the answer to what it pays."""
         kind, accounts = account.spec.kind, self.accounts
-        least = worst.of(kind, worst.least_output)
-        if account.lease.free < worst.of(kind):
+        seen, takes_all = worst.seen(), bool(worst.unseen_tokens)
+        least = seen.of(kind, seen.least_output)
+        if takes_all or account.lease.free < seen.of(kind):
             await accounts.draw(account, max(1, least - account.lease.free), floor=account.spec.amount)
         free = account.lease.free
         may_cap = may_cap and worst.output_tokens > 0 and bool(call.format.output_limits) and not call.is_strict
-        if free < (least if may_cap else worst.of(kind)):
+        if free < (least if may_cap else seen.of(kind)):
             standing = await accounts.standing(account)
             account.spent = standing.spent_elsewhere + account.lease.used
             if account.spec.amount - account.spent >= least and (standing.held_elsewhere or account.lease.reserved):
@@ -178,11 +179,15 @@ class Budget:
             if free < least:
                 account.used_up_until_s = accounts.clock() + TICK_S
             raise self._used_up(call, account, worst)
-        output = worst.output_for(kind, free)
+        output = seen.output_for(kind, free)
         if output < worst.output_tokens:
             _cap(call, output)
             worst.shorten(output)
-        found = accounts.take(account, worst.of(kind), _request(call), is_first=True)
+            seen.shorten(output)
+        # With input that nobody can see here, whatever is left is at stake.
+        found = accounts.take(
+            account, account.lease.free if takes_all else seen.of(kind), _request(call), is_first=True
+        )
         if found is None:
             raise self._reserved_by_others(call, account)
         return found
@@ -193,7 +198,7 @@ class Budget:
         spec, snapshot = account.spec, call.snapshot
         assert snapshot is not None
         left = max(0, spec.amount - account.spent)
-        least = worst.of(spec.kind, worst.least_output)
+        least = worst.seen().of(spec.kind, worst.least_output)
         told = f"{quota_name(spec)} for {_owner(call, spec)} "
         if not left:
             told += f"is used up ({amount_text(spec.kind, account.spent)})."

@@ -196,6 +196,14 @@ ROWS: Final = (
         remedy="Shorten the conversation, or ask for a model with a larger context.",
     ),
     Row(
+        code="content_filter",
+        status=400,
+        kind="invalid_request",
+        what="The upstream refuses what the request says.",
+        why="Its content policy judged the prompt, and another try would be judged the same; the message is its own.",
+        remedy="Change the prompt, or ask for a model of another provider.",
+    ),
+    Row(
         code="invalid_form",
         status=400,
         kind="invalid_request",

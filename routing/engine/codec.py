@@ -51,6 +51,8 @@ class Exchange:
     names: ToolNames = field(default_factory=ToolNames)
     #: The client reads a stream as events rather than as one JSON array (Gemini without `alt=sse`).
     wants_sse: bool = True
+    #: About how many tokens the request's input has, 0 where nobody has reckoned: told until the upstream counts.
+    input_tokens: int = 0
 
     def issued(self, blob: str, place: str = "") -> Opaque:
         """Return an artefact of this upstream's answer with its origin."""
@@ -175,6 +177,8 @@ class UpstreamCodec(ABC):
     linked: ClassVar[frozenset[str]] = frozenset({"image", "document", "audio", "video"})
     #: Members of a body that mean the same here whatever format the client speaks: they stay in `native`.
     takes: ClassVar[frozenset[str]] = frozenset()
+    #: Members of the format that only those of its upstreams know whose `rare_members` name them.
+    rare: ClassVar[frozenset[str]] = frozenset()
     #: The format that this one is another host's envelope of: its native parts, tools and members are kept.
     issuer: ClassVar[str] = ""
 

@@ -23,7 +23,12 @@ from routing.engine.errors import (
 from routing.engine.wirejson import count_of, decode, object_of, text_of
 
 _URL = re.compile(r"https?://[^\s\"'<>)\]]+")
-_SECRET = re.compile(r"\b(?:sk|pk|rk|key|rtx|rtxm|AIza|ya29|Bearer|AKIA|ASIA)[-_ .][\w.+/=-]{6,}|\bAIza[\w-]{10,}")
+_SECRET = re.compile(
+    r"\b(?:pk|rk|key|rtx|rtxm|gsk|xai|hf|AIza|ya29)[-_.][\w.+/=*-]{6,}|\bsk[-_.][\w.+/=*-]{3,}"
+    r"|\bAIza[\w-]{10,}|\b(?:AKIA|ASIA)[A-Z0-9]{12,}"
+    # Words may follow these two: only what has a digit or an asterisk looks like a key.
+    r"|\b(?:key|Bearer) (?=\S*[\d*])[\w.+/=*-]{6,}|\bBearer (?!token|auth)[\w.+/=*-]{6,}"
+)
 _MARKUP = re.compile(r"<\s*(?:!doctype|html|head|body|title)\b", re.IGNORECASE)
 #: Control characters but for tabs and line ends.
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
@@ -39,10 +44,30 @@ _TOO_LONG = (
     "prompt is too long",
     "input is too long",
     "maximum context",
+    "context limit",
+    "context window",
+    "context size",
     "too many tokens",
+    "range of input length",
+    "`inputs` tokens",
 )
+#: Words that say the content was refused, in any upstream's code or text.
+_FILTERED = (
+    "content_filter",
+    "content_policy",
+    "content filtering policy",
+    "content management policy",
+    "data_inspection_failed",
+    "datainspectionfailed",
+    "responsibleaipolicyviolation",
+    "usage policy",
+    "was flagged",
+)
+#: What says that there is no money, where neither status nor code do.
+_NO_MONEY = "credit balance is too low"
 _CLASSES: dict[int, type[GatewayError]] = {
     404: ModelNotFound,
+    408: UpstreamTimedOut,
     413: RequestTooLarge,
     424: UpstreamFailed,
     429: RateLimited,
@@ -50,10 +75,14 @@ _CLASSES: dict[int, type[GatewayError]] = {
     503: Overloaded,
     529: Overloaded,
     504: UpstreamTimedOut,
+    524: UpstreamTimedOut,
 }
 _CODES: dict[str, type[GatewayError]] = {
     "insufficient_quota": QuotaUsedUp,
     "billing_error": QuotaUsedUp,
+    "exceeded_current_quota_error": QuotaUsedUp,
+    "Arrearage": QuotaUsedUp,
+    "model_not_found": ModelNotFound,
     "rate_limit_exceeded": RateLimited,
     "rate_limit_error": RateLimited,
     "overloaded_error": Overloaded,
@@ -62,7 +91,8 @@ _CODES: dict[str, type[GatewayError]] = {
 }
 #: Words of an upstream that only say over what its status says.
 _NO_CODES = frozenset(
-    {"", "invalid_request_error", "bad_request", "BadRequest", "INVALID_ARGUMENT", "FAILED_PRECONDITION"}
+    {"", "invalid_request_error", "bad_request", "BadRequest", "BadRequestError", "INVALID_ARGUMENT"}
+    | {"FAILED_PRECONDITION", "UnprocessableEntityError", "validation", "validation_error", "value_error"}
 )
 #: What some upstreams say with 400 of the gateway's own key.
 _BAD_KEY = frozenset({"API_KEY_INVALID", "API_KEY_EXPIRED"})
@@ -105,9 +135,11 @@ def error_of(status: int, message: str, code: str = "") -> GatewayError:
 def _error_of(status: int, message: str, code: str) -> GatewayError:
     text = shown(message) or "The upstream reported an error."
     said = f"{code} {text}".lower()
-    if status in {0, 400, 413} and any(word in said for word in _TOO_LONG):
+    if status in {0, 400, 413, 422} and any(word in said for word in _TOO_LONG):
         return BadRequest(text, code="context_length_exceeded")
-    kind = _CODES.get(code) or _CLASSES.get(status)
+    if status in {0, 400, 403, 422} and any(word in said for word in _FILTERED):
+        return BadRequest(text, code="content_filter")
+    kind = QuotaUsedUp if _NO_MONEY in said else _CODES.get(code) or _CLASSES.get(status)
     if kind is Overloaded:
         return Overloaded(text, status=status if status in {503, 529} else None, code="overloaded")
     if kind is UpstreamTimedOut:
@@ -116,7 +148,7 @@ def _error_of(status: int, message: str, code: str) -> GatewayError:
         return kind(text)
     if status in {401, 403} or code in _BAD_KEY:
         return UpstreamFailed(text, code="upstream_auth_error")
-    if 400 <= status < 500 and status != 408:
+    if 400 <= status < 500:
         refusal = BadRequest(text, status=status)
         # Set here, for an upstream's word may be one of the catalogue's and mean something else.
         refusal.code = "upstream_refused" if code in _NO_CODES else code
@@ -153,9 +185,30 @@ def asked_wait_s(headers: Mapping[bytes, bytes]) -> float | None:
     return None
 
 
+def said_wait_s(message: str) -> float | None:
+    """Return the seconds after which a text says to try again (`1.2s`, `1m30s`, `20 seconds`), None without such."""
+    found = _TRY_AGAIN.search(message[:_MAX_SAID_CHARS])
+    if found is None:
+        return None
+    return sum(float(number) * _UNITS_S[unit] for number, unit in _SPAN.findall(found[1].lower()))
+
+
+def waits_of(status: int, headers: Mapping[bytes, bytes]) -> Mapping[bytes, bytes]:
+    """Return the headers that may say how long to wait: only after 429 that is until an allowance is full again."""
+    return headers if status == 429 else {name: value for name, value in headers.items() if b"ratelimit" not in name}
+
+
 def _first_text(said: dict[str, Any], *names: str) -> str:
     return next((said[name] for name in names if isinstance(said.get(name), str) and said[name]), "")
 
 
+_MAX_SAID_CHARS = 2000
+_SPAN = re.compile(r"(\d+(?:\.\d+)?) ?(ms|[hms])[a-z]*")
+_TRY_AGAIN = re.compile(
+    r"(?:try again|retry) (?:in|after) "
+    r"((?:\d+(?:\.\d+)? ?(?:ms|h|m|s|hours?|minutes?|seconds?|mins?|secs?)\b ?|\d+[hm])+)",
+    re.IGNORECASE,
+)
+_UNITS_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 _ANY = msgspec.json.Decoder()
 _MESSAGES = ("message", "Message", "detail", "errorMessage")

@@ -24,6 +24,7 @@ from routing.engine.messages import (
     ToolChoice,
     ToolResult,
 )
+from routing.engine.openapi import plain_schema
 from routing.engine.toolnames import ToolNames, fit_id
 from routing.engine.turns import repair
 
@@ -77,6 +78,7 @@ def fit(exchange: Exchange, codec: UpstreamCodec) -> None:
     request = fitting.refuse(exchange.request)
     request = fitting.numbers(request)
     request = fitting.sampling(request)
+    request = fitting.shape(request)
     request = fitting.tools(request)
     request = fitting.history(request)
     exchange.request = fitting.rest(request)
@@ -113,14 +115,27 @@ class _Fitting:
         for name in _STATEFUL:
             if native.get(name):
                 raise self._no_place(name, f"`{name}`, which refers to what another upstream keeps")
-        if "audio" in (native.get("modalities") or ()):
-            raise self._no_place("modalities", "a spoken answer")
+        for name in ("modalities", "responseModalities"):
+            wanted = native.get(name)
+            if isinstance(wanted, list) and any(isinstance(each, str) and each.lower() == "audio" for each in wanted):
+                raise self._no_place(name, "a spoken answer")
 
     def _refuse_media(self, media: Media) -> None:
         if media.kind not in self.codec.media:
             raise self._no_place("messages", f"{media.kind} input")
-        if media.file_id and self.exchange.request.format != self.target.format:
+        if media.file_id and not self._finds_file(media):
             raise self._no_place("messages", f"the uploaded file `{media.file_id}`, which lies with another provider")
+        if media.url and not self.is_same_format and not self._can_open(media.url):
+            raise self._no_place("messages", "a file in another provider's cloud")
+
+    def _can_open(self, url: str) -> bool:
+        """Whether an address is one that everybody can open, or the target's own."""
+        return url[:8].lower().startswith(("http:", "https:", "data:")) or url.startswith(self.can.own_urls)
+
+    def _finds_file(self, media: Media) -> bool:
+        """Whether an uploaded file lies where the target looks for it: ids of documents may count in two formats."""
+        asked = self.exchange.request.format
+        return asked == self.target.format or (media.kind == "document" and asked in self.can.file_formats)
 
     def _no_place(self, feature: str, what: str) -> BadRequest:
         param = self.exchange.losses.spelled(feature)
@@ -166,6 +181,13 @@ class _Fitting:
             self.losses.clamped("temperature")
         return replace(request, **changes) if changes else request
 
+    def shape(self, request: ChatRequest) -> ChatRequest:
+        """Put the schema of the answer into the words of JSON Schema, where the client wrote it in others."""
+        output = request.output
+        if output is None or (schema := plain_schema(output.schema)) is output.schema:
+            return request
+        return replace(request, output=replace(output, schema=schema))
+
     # --- tools ---------------------------------------------------------------------------------------------------
 
     def tools(self, request: ChatRequest) -> ChatRequest:
@@ -197,7 +219,8 @@ class _Fitting:
             return replace(
                 tool, name=name, kind="function", description=_describe(tool), schema=_CUSTOM_SCHEMA, grammar=None
             )
-        return tool if name == tool.name else replace(tool, name=name)
+        schema = plain_schema(tool.schema)
+        return tool if name == tool.name and schema is tool.schema else replace(tool, name=name, schema=schema)
 
     def _hosted(self, tool: Tool) -> Tool | None:
         if tool.format == self.own_format and (tool.name != "web_search" or self.can.web_search):
@@ -301,17 +324,24 @@ class _Fitting:
         if system:
             system = tuple(part for part in system if not part.only_for or part.only_for == self.target.format)
         native = request.native
-        if native and not self.is_same_format:
-            for name, value in native.items():
-                if name in _SILENT or name in self.codec.takes or value in _USUAL or value == request.user:
+        if lost := [name for name in native if not self._takes(name)]:
+            for name in lost:
+                value = native[name]
+                if name in _SILENT or value in _USUAL or value == request.user:
                     continue
                 if name in _FEATURES:
                     self.losses.dropped(_FEATURES[name])
                 self.losses.dropped(name)
-            native = {name: value for name, value in native.items() if name in self.codec.takes}
+            native = {name: value for name, value in native.items() if name not in lost}
         if native is request.native and len(system) == len(request.system):
             return request
         return replace(request, system=system, native=native)
+
+    def _takes(self, name: str) -> bool:
+        """Whether a member of the body that the conversation has no field for means something to the target."""
+        if self.is_same_format:
+            return name not in self.codec.rare or name in self.can.rare_members
+        return name in self.codec.takes
 
 
 def _is(one: object, other: object) -> bool:

@@ -225,6 +225,10 @@ class Format(ABC):
     choice_counts: ClassVar[Sequence[tuple[str, ...]]] = ()
     #: Where it says how many of those tokens come before anything that the client wanted to read.
     output_floors: ClassVar[Sequence[tuple[str, ...]]] = ()
+    #: Members of a request that stand for input which the upstream keeps, and how its JSON says that a document is
+    #: linked, or so packed that its text cannot be told from its bytes: how long such input is, nobody here knows.
+    kept_input: ClassVar[Sequence[str]] = ()
+    unread_input: ClassVar[Sequence[bytes]] = ()
     #: What operations that are no conversation answer is made of tokens, too.
     has_output: ClassVar[bool] = True
 

@@ -20,8 +20,10 @@ from routing.engine.limiter import NEVER, Verdict
 from routing.engine.store import Store, StoreAway
 from tenants.engine.limits import LimitSpec
 
-#: Unused permits are given back after this; a tenth of a shorter window.
+#: How long unused permits may be held; a tenth of a shorter window.
 LEASE_S = 0.5
+#: The part of it after which they are given back: who waits for them asks again when the lease is over.
+GIVEN_BACK = 0.8
 #: Longest that a request waits for other processes' unused permits, and how often it looks.
 PATIENCE_S = 1.0
 LOOK_S = 0.1
@@ -87,7 +89,9 @@ class LeasedAccount(Account):
         self._asked_since_s = 0.0
         self._waiters: deque[_Waiter] = deque()
         self._task: asyncio.Task[None] | None = None
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer: asyncio.Handle | None = None
+        #: When it is due by the loop's clock; uvloop gives handles that cannot say it.
+        self._due_s = 0.0
         self._is_closing = False
         super().__init__(store, tenant_id, spec, holder)
 
@@ -188,10 +192,10 @@ class LeasedAccount(Account):
         loop = asyncio.get_running_loop()
         due_s = loop.time() + after_s
         if self._timer is not None:
-            if self._timer.when() <= due_s:
+            if self._due_s <= due_s:
                 return
             self._timer.cancel()
-        self._timer = loop.call_at(due_s, self._flush)
+        self._timer, self._due_s = loop.call_at(due_s, self._flush), due_s
 
     def _flush(self) -> None:
         self._timer = None
@@ -316,7 +320,7 @@ class LeasedAccount(Account):
                 self._answer(waiter, verdict, now_s)
         self._still_waiting()
         if self._free:
-            self._flush_in(self._lease_s)
+            self._flush_in(self._lease_s * GIVEN_BACK)
         elif self._held:
             self._flush_in(HEARTBEAT_S)
 

@@ -7,6 +7,7 @@ own tool call. The call's id is the one thing that always comes back.
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Iterable, Iterator
 
 import msgspec
 from msgspec.structs import replace
@@ -22,6 +23,8 @@ from routing.engine.messages import (
     ReasoningDelta,
     ReasoningState,
     StreamEvent,
+    Text,
+    TextDelta,
     ToolBegan,
     ToolCall,
 )
@@ -33,17 +36,23 @@ MAX_ENTRY_CHARS = 1024 * 1024
 
 
 class Remembered(msgspec.Struct, frozen=True):
-    """What belongs to a tool call: the call's own state, and the reasoning that led to it."""
+    """What belongs to a tool call: the call's own state, and the reasoning that led to it.
+
+    `reasoning` stands before the turn's text, `later` directly before the call.
+    """
 
     state: Opaque | None = None
-    reasoning: Reasoning | None = None
+    reasoning: tuple[Reasoning, ...] = ()
+    later: tuple[Reasoning, ...] = ()
 
     @property
     def size(self) -> int:
         """Return about how many characters it holds."""
-        blobs = [self.state, self.reasoning.state if self.reasoning else None]
-        texts = self.reasoning.texts if self.reasoning else ()
-        return sum(len(blob.blob) for blob in blobs if blob) + sum(map(len, texts))
+        thoughts = self.reasoning + self.later
+        blobs = [self.state, *(thought.state for thought in thoughts)]
+        return sum(len(blob.blob) for blob in blobs if blob) + sum(
+            len(text) for each in thoughts for text in each.texts
+        )
 
 
 class StateMemory:
@@ -70,11 +79,8 @@ class StateMemory:
     def note_answer(self, tenant_id: str, answer: ChatAnswer) -> None:
         """Keep what belongs to the tool calls of a whole answer."""
         for choice in answer.choices:
-            reasoning = next((part for part in choice.parts if isinstance(part, Reasoning)), None)
-            for part in choice.parts:
-                if isinstance(part, ToolCall):
-                    self.note(tenant_id, part.id, Remembered(part.state, reasoning))
-                    reasoning = None
+            for call_id, remembered in _by_call(choice.parts):
+                self.note(tenant_id, call_id, remembered)
 
     def recall(self, tenant_id: str, request: ChatRequest) -> ChatRequest:
         """Return the request with what its tool calls are known to belong to, where the client did not bring it."""
@@ -87,22 +93,56 @@ class StateMemory:
     def _recall(self, tenant_id: str, message: Message) -> Message:
         if message.role != "assistant":
             return message
-        has_reasoning = any(isinstance(part, Reasoning) for part in message.parts)
+        known = {
+            part.id: found
+            for part in message.parts
+            if isinstance(part, ToolCall) and (found := self._kept.get((tenant_id, part.id))) is not None
+        }
+        if not known:
+            return message
+        is_thought_known = _is_thought_known(message.parts, known.values())
         parts: list[Part] = []
-        is_changed = False
         for part in message.parts:
-            known = self._kept.get((tenant_id, part.id)) if isinstance(part, ToolCall) else None
-            if known is None or not isinstance(part, ToolCall):
-                parts.append(part)
+            if isinstance(part, Reasoning) and not is_thought_known:
                 continue
-            if known.reasoning is not None and not has_reasoning:
-                parts.insert(0, known.reasoning)
-                has_reasoning = is_changed = True
-            if part.state is None and known.state is not None:
-                part = replace(part, state=known.state)
-                is_changed = True
+            found = known.get(part.id) if isinstance(part, ToolCall) else None
+            if isinstance(part, ToolCall) and found is not None:
+                if not is_thought_known:
+                    parts[:0] = found.reasoning
+                    parts += found.later
+                if part.state is None and found.state is not None:
+                    part = replace(part, state=found.state)
             parts.append(part)
-        return replace(message, parts=tuple(parts)) if is_changed else message
+        return message if tuple(parts) == message.parts else replace(message, parts=tuple(parts))
+
+
+def _by_call(parts: Iterable[Part]) -> Iterator[tuple[str, Remembered]]:
+    """Yield what belongs to each tool call of a turn."""
+    reasoning: list[Reasoning] = []
+    later: list[Reasoning] = []
+    is_leading = True
+    for part in parts:
+        if isinstance(part, Reasoning):
+            (reasoning if is_leading else later).append(part)
+            continue
+        is_leading = False
+        if isinstance(part, ToolCall):
+            yield part.id, Remembered(part.state, tuple(reasoning), tuple(later))
+            reasoning, later = [], []
+
+
+def _is_thought_known(parts: Iterable[Part], known: Iterable[Remembered]) -> bool:
+    """Whether the client brought the turn's reasoning itself: with its state, or in other words than are remembered."""
+    own = [part for part in parts if isinstance(part, Reasoning)]
+    if not own:
+        return False
+    kept = [thought for each in known for thought in (*each.reasoning, *each.later)]
+    has_lost_states = not any(part.state for part in own) and any(thought.state for thought in kept)
+    return not (has_lost_states and _words(own) == _words(kept))
+
+
+def _words(thoughts: Iterable[Reasoning]) -> str:
+    return "".join("".join(text.split()) for thought in thoughts for text in thought.texts)
 
 
 class Noting:
@@ -112,8 +152,7 @@ class Noting:
         self._memory = memory
         self._tenant_id = tenant_id
         self._texts: list[str] = []
-        self._state: Opaque | None = None
-        self._calls: list[ToolBegan] = []
+        self._parts: list[Part] = []
 
     def take(self, event: StreamEvent) -> None:
         """Look at one event."""
@@ -121,15 +160,22 @@ class Noting:
             case ReasoningDelta(choice=0):
                 self._texts.append(event.text)
             case ReasoningState(choice=0):
-                self._state = event.state
+                self._close(event.state, is_redacted=event.is_redacted)
+            case TextDelta(choice=0) if self._texts or not (self._parts and isinstance(self._parts[-1], Text)):
+                self._close()
+                self._parts.append(Text(event.text))
             case ToolBegan(choice=0):
-                self._calls.append(event)
+                self._close()
+                self._parts.append(ToolCall(event.id, event.name, state=event.state))
             case Finished(choice=0):
                 self._note()
 
-    def _note(self) -> None:
+    def _close(self, state: Opaque | None = None, *, is_redacted: bool = False) -> None:
         text = "".join(self._texts)
-        reasoning = Reasoning((text,) if text else (), self._state) if text or self._state else None
-        for call in self._calls:
-            self._memory.note(self._tenant_id, call.id, Remembered(call.state, reasoning))
-            reasoning = None
+        self._texts.clear()
+        if text or state is not None:
+            self._parts.append(Reasoning((text,) if text else (), state, is_redacted))
+
+    def _note(self) -> None:
+        for call_id, remembered in _by_call(self._parts):
+            self._memory.note(self._tenant_id, call_id, remembered)

@@ -357,11 +357,12 @@ class StreamEvent(msgspec.Struct, frozen=True, gc=False):
 
 
 class Began(StreamEvent, frozen=True):
-    """The upstream has begun to answer."""
+    """The upstream has begun to answer. `usage` is what it says at once; a report follows all the same."""
 
     id: str = ""
     model: str = ""
     created_s: int = 0
+    usage: Usage | None = None
 
 
 class TextDelta(StreamEvent, frozen=True):

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import math
 import re
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
 
 from analytics.engine.record import Usage
+from routing.engine.allowance import reset_s
 from routing.engine.catalogue import Kind
 from routing.engine.errors import GatewayError, RateLimited
+from routing.engine.failures import said_wait_s
 from routing.engine.format import NO_QUERY, Allowance, Answer, Format
 
 _encode = msgspec.json.Encoder().encode
@@ -55,18 +58,19 @@ _STATUSES = {
 }
 
 
+#: An HTTP status that is written as an error's code.
+_STATUS = re.compile("[45][0-9][0-9]")
 _NUMBER = re.compile(rb"\d+(?:\.\d+)?")
-_TRY_AGAIN = re.compile(r"try again in (\d+(?:\.\d+)?) ?(ms|s)\b", re.IGNORECASE)
-_RESETS = (b"x-ratelimit-reset-requests", b"x-ratelimit-reset-tokens")
-_DURATION = re.compile(rb"(?:\d+(?:\.\d+)?(?:ms|[hms]))+")
-_DURATION_PART = re.compile(rb"(\d+(?:\.\d+)?)(ms|[hms])")
-_UNITS_S = {b"ms": 0.001, b"s": 1.0, b"m": 60.0, b"h": 3600.0}
+_RESET = b"x-ratelimit-reset"
+_REMAINING = b"x-ratelimit-remaining"
 
 
 class _Details(msgspec.Struct):
     cached_tokens: int | None = None
+    cache_read_input_tokens: int | None = None
     cache_write_tokens: int | None = None
     cache_creation_tokens: int | None = None
+    cache_creation_input_tokens: int | None = None
     reasoning_tokens: int | None = None
     audio_tokens: int | None = None
     image_tokens: int | None = None
@@ -146,6 +150,7 @@ def _told(usage: _Usage, input_includes_cache: bool) -> Usage | None:
     out_details = usage.completion_tokens_details or usage.output_tokens_details or _NO_DETAILS
     cache_read = _count(
         in_details.cached_tokens
+        or in_details.cache_read_input_tokens
         or usage.prompt_cache_hit_tokens
         or usage.cached_tokens
         or usage.cache_read_input_tokens
@@ -154,6 +159,7 @@ def _told(usage: _Usage, input_includes_cache: bool) -> Usage | None:
     cache_write = _count(
         in_details.cache_write_tokens
         or in_details.cache_creation_tokens
+        or in_details.cache_creation_input_tokens
         or usage.cache_creation_input_tokens
         or usage.cache_write_tokens
     )
@@ -183,12 +189,15 @@ def _count(tokens: int | None) -> int:
 
 def _readable(name: str, value: Any) -> Any:
     if not (name.endswith("_details") or name == "server_tool_use"):
-        return value if _is_count(value) else None
-    return {key: count for key, count in value.items() if _is_count(count)} if isinstance(value, dict) else None
+        return _counted(value)
+    return {key: _counted(count) for key, count in value.items()} if isinstance(value, dict) else None
 
 
-def _is_count(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
+def _counted(value: Any) -> int | None:
+    """Return a count, also one that is written as a float; None for what is no count."""
+    if isinstance(value, float) and math.isfinite(value):
+        return int(value)
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
 def text_of(value: Any) -> str:
@@ -202,8 +211,9 @@ def failure_of(error: Any) -> tuple[str, int]:
         return text_of(error) or "the upstream reported an error", 0
     message = text_of(error.get("message")) or "the upstream reported an error"
     code = error.get("code")
-    if isinstance(code, int) and 400 <= code < 600:  # OpenRouter puts the status there
-        return message, code
+    status = int(code) if isinstance(code, str) and _STATUS.fullmatch(code) else code
+    if isinstance(status, int) and 400 <= status < 600:  # OpenRouter puts the status there, others as a text
+        return message, status
     status = _STATUSES.get(text_of(code)) or _STATUSES.get(text_of(error.get("type")), 0)
     return message, status
 
@@ -212,7 +222,8 @@ def code_of(error: Any) -> str:
     """Return an error object's own word for what went wrong, "" without one."""
     if not isinstance(error, dict):
         return ""
-    return text_of(error.get("code")) or text_of(error.get("type"))
+    code = text_of(error.get("code"))
+    return code if code and not _STATUS.fullmatch(code) else text_of(error.get("type"))
 
 
 def retry_after_s(headers: Mapping[bytes, bytes], message: str) -> float | None:
@@ -224,18 +235,15 @@ def retry_after_s(headers: Mapping[bytes, bytes], message: str) -> float | None:
         value = headers.get(name, b"")
         if _NUMBER.fullmatch(value.strip()):
             return float(value) / divisor
-    waits = [_duration_s(headers.get(name, b"")) for name in _RESETS]
-    if known := [wait for wait in waits if wait is not None]:
-        return max(known)
-    said = _TRY_AGAIN.search(message)
-    return float(said[1]) / (1000.0 if said[2] == "ms" else 1.0) if said else None
-
-
-def _duration_s(value: bytes) -> float | None:
-    """Return the seconds of `1s`, `6m0s`, `21ms`, `1h2m`; None for anything else, dates included."""
-    if not value or not _DURATION.fullmatch(value):
-        return None
-    return sum(float(number) * _UNITS_S[unit] for number, unit in _DURATION_PART.findall(value))
+    now_s = time.time()
+    waits: list[float] = []
+    used_up: list[float] = []
+    for name, value in headers.items():
+        if name.startswith(_RESET) and (wait_s := reset_s(value.decode("latin-1").strip(), now_s)) is not None:
+            waits.append(wait_s)
+            if headers.get(_REMAINING + name.removeprefix(_RESET), b"").strip() == b"0":
+                used_up.append(wait_s)
+    return max(used_up or waits, default=None) if waits else said_wait_s(message)
 
 
 def _duration(seconds: float) -> bytes:

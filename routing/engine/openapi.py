@@ -57,7 +57,33 @@ _PLAIN_NAMES = {
     "ref": "$ref",
 }
 _NOT_PLAIN = frozenset({"nullable", "propertyOrdering", "property_ordering", "example"})
+#: Keywords that say something with null; of all others null says that they are absent.
+_MAY_BE_NULL = frozenset({"default", "const"})
 _encode = msgspec.json.Encoder().encode
+
+
+def is_openapi(schema: Any, depth: int = 0) -> bool:
+    """Whether a schema that should be JSON Schema is written in OpenAPI's words: types in capitals, `nullable`."""
+    if isinstance(schema, list):
+        return any(is_openapi(each, depth + 1) for each in schema)
+    if not isinstance(schema, dict) or depth > 2 * MAX_DEPTH:
+        return False
+    kind = schema.get("type")
+    if schema.get("nullable") is True or (isinstance(kind, str) and kind.isupper() and kind.lower() in _TYPES):
+        return True
+    for key, value in schema.items():
+        inner = list(value.values()) if key in _NAMED and isinstance(value, dict) else value
+        if (key in _NAMED or key in _NESTED) and is_openapi(inner, depth + 1):
+            return True
+    return False
+
+
+def plain_schema(schema: Schema | None) -> Schema | None:
+    """Return a client's schema, which should be JSON Schema: one in OpenAPI's words is put into those."""
+    if schema is None or not is_openapi(schema):
+        return schema
+    plain: Schema = from_openapi(schema)
+    return plain
 
 
 def from_openapi(schema: Any, depth: int = 0) -> Any:
@@ -72,7 +98,7 @@ def from_openapi(schema: Any, depth: int = 0) -> Any:
     plain: Schema = {}
     for own, value in schema.items():
         key = _PLAIN_NAMES.get(str(own), str(own))
-        if key in _NOT_PLAIN:
+        if key in _NOT_PLAIN or (value is None and key not in _MAY_BE_NULL):
             continue
         if key in _NAMED and isinstance(value, dict):
             plain[key] = {name: from_openapi(each, depth + 1) for name, each in value.items()}

@@ -14,6 +14,7 @@ from routing.engine.codec import Exchange, Target, Written
 from routing.engine.conversion import Conversion, convert, said_in
 from routing.engine.decoding import conversation
 from routing.engine.errors import GatewayError
+from routing.engine.estimate import input_tokens
 from routing.engine.failures import error_of, shown, told_id
 from routing.engine.format import Answer, Reading, StreamReader
 from routing.engine.formats import CODECS, client_codec
@@ -179,6 +180,8 @@ class Translated(Passage):
         exchange = Exchange(request, target, call.id, Losses(codec.spelling), Losses(codec.spelling))
         if call.asked is not None:
             exchange.wants_sse = call.asked.wants_sse
+        if request.is_stream:
+            exchange.input_tokens = input_tokens(call)
         self.translation = Translation(codec, CODECS[self.format], exchange, chain)
         self._written = self._write()
 

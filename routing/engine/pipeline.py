@@ -203,10 +203,20 @@ async def attempt(call: Call, gateway: Gateway, groups: list[list[Candidate]]) -
 
 def settle(call: Call, gateway: Gateway) -> None:
     """Tell everybody the truth and hand the record over; runs whatever the end was, and never waits."""
-    rate(call)
-    if call.reservations and gateway.budget is not None:
-        call.charges = gateway.budget.settle(call)
-    settle_limits(call)
+    try:
+        rate(call)
+        if call.reservations and gateway.budget is not None:
+            call.charges = gateway.budget.settle(call)
+        settle_limits(call)
+        _remember(call, gateway)
+    finally:  # a mistake in one of these steps is no reason for a request without a record, or without its charges
+        record = call.record()
+        if record is not None:
+            gateway.records.put(record)
+
+
+def _remember(call: Call, gateway: Gateway) -> None:
+    """Let sessions, rules and strategies remember how it went."""
     if call.in_flight is not None:
         call.in_flight.end()
     if call.session_name is not None and call.usage is not None and call.principal is not None:
@@ -216,6 +226,3 @@ def settle(call: Call, gateway: Gateway) -> None:
         gateway.sessions.warmed(call.principal.tenant_id, call.session_name, cached)
     observe(call, gateway)  # before the turn is noted: it tells of the one before
     note_turn(call, gateway)
-    record = call.record()
-    if record is not None:
-        gateway.records.put(record)

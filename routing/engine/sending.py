@@ -12,7 +12,7 @@ from channels_app.engine.provider import UpstreamRequest, UpstreamResponse
 from routing.engine.allowance import retry_after_s as asked_wait_s
 from routing.engine.compression import is_plain, unpacked
 from routing.engine.errors import GatewayError
-from routing.engine.failures import ErrorInside
+from routing.engine.failures import ErrorInside, waits_of
 from routing.engine.format import Answer, StreamReader
 from routing.engine.formats import CODECS
 from routing.engine.gateway import Gateway
@@ -109,7 +109,7 @@ async def _status(passage: Passage, response: UpstreamResponse) -> UpstreamStatu
     headers = {name.lower(): value for name, value in response.headers}
     retry_after_s = asked_wait_s(response.headers, time.time())
     if retry_after_s is None and passage.format in CODECS:
-        retry_after_s = CODECS[passage.format].decode_error(body, headers).retry_after_s
+        retry_after_s = CODECS[passage.format].decode_error(body, waits_of(response.status, headers)).retry_after_s
     content_type = response.header(b"content-type")
     return UpstreamStatus(response.status, body, content_type, retry_after_s=retry_after_s, headers=headers)
 

@@ -178,6 +178,11 @@ def count_request(request: ChatRequest, vocabulary: Vocabulary = "o200k") -> int
     return count_text("\n".join(texts), vocabulary) + fixed + media
 
 
+def count_parts(parts: Iterable[Part], vocabulary: Vocabulary = "o200k") -> int:
+    """Return about how many tokens a model wrote."""
+    return count_text("\n".join(text for part in parts for text in _texts(part)), vocabulary)
+
+
 def _texts(part: Part) -> Iterable[str]:
     match part:
         case Text():

@@ -9,10 +9,11 @@ from dataclasses import replace as replace_target
 import msgspec
 from msgspec.structs import replace
 
+from analytics.engine.record import Usage
 from routing.engine.answers import Collector
 from routing.engine.codec import ClientCodec, Exchange, StreamDecoder, StreamEncoder, UpstreamCodec, Written
 from routing.engine.errors import GatewayError
-from routing.engine.failures import ErrorInside, error_of, told_id
+from routing.engine.failures import ErrorInside, error_of, told_id, waits_of
 from routing.engine.fitting import fit
 from routing.engine.format import CHARS_PER_TOKEN, StreamReader
 from routing.engine.memory import Noting
@@ -25,6 +26,7 @@ from routing.engine.messages import (
     Finished,
     Part,
     PartMade,
+    Reasoning,
     ReasoningDelta,
     ReasoningState,
     StreamEvent,
@@ -35,6 +37,7 @@ from routing.engine.messages import (
     ToolEnded,
     UsageReport,
 )
+from routing.engine.tokens import count_parts, count_request
 from routing.engine.transformer import Chain, changed, merged
 
 #: Events that show something to the client: with the first of them the answer is committed.
@@ -42,6 +45,7 @@ _CONTENT = (TextDelta, ReasoningDelta, ReasoningState, ToolBegan, PartMade)
 
 
 _NO_CHAIN = Chain()
+_BOM = b"\xef\xbb\xbf"
 
 
 @dataclass(slots=True)
@@ -85,6 +89,7 @@ class Translation:
         Raises:
             ValueError: see the contract of `decode_answer`.
         """
+        body = body.removeprefix(_BOM)
         if _looks_streamed(body):
             return self._collected(body)
         return self.chain.answer(restored(self.upstream.decode_answer(body, self.exchange), self.exchange))
@@ -105,17 +110,29 @@ class Translation:
         return Telling(self.exchange, self.chain)
 
     def tell(self, answer: ChatAnswer) -> bytes:
-        """Return a whole answer in the client's format."""
+        """Return a whole answer in the client's format; usage that the upstream left out is estimated."""
+        if answer.usage is None:
+            answer = replace(answer, usage=_estimated(self.exchange, answer))
         return self.client.encode_answer(answer, self.exchange)
 
     def failure(self, status: int, body: bytes, headers: Mapping[bytes, bytes]) -> GatewayError:
         """Return an upstream's error answer as an error that any format can tell."""
-        said = self.upstream.decode_error(body, headers)
+        said = self.upstream.decode_error(body, waits_of(status, headers))
         error = error_of(status, said.message, said.code or said.kind)
         if said.retry_after_s is not None:
             error.retry_after_s = said.retry_after_s
         error.headers = told_id(headers.items())
         return error
+
+
+def _estimated(exchange: Exchange, answer: ChatAnswer) -> Usage:
+    parts = [part for choice in answer.choices for part in choice.parts]
+    return Usage(
+        input_tokens=count_request(exchange.request),
+        output_tokens=count_parts(parts),
+        reasoning_tokens=count_parts(part for part in parts if isinstance(part, Reasoning)),
+        is_estimated=True,
+    )
 
 
 def _looks_streamed(body: bytes) -> bool:
@@ -238,8 +255,16 @@ class TranslatingReader(StreamReader):
                 told.append(self.encoder.fail(self.error, self.request_id))
                 break
             self._note(event)
+            if self.is_complete and self.usage is None:
+                told.append(self.encoder.encode(UsageReport(self._estimate())))
             told.append(self.encoder.encode(event))
         return b"".join(told)
+
+    def _estimate(self) -> Usage:
+        """Return about what a stream used whose upstream did not say: the client's SDK counts on numbers."""
+        return Usage(
+            input_tokens=self.encoder.exchange.input_tokens, output_tokens=self.passed_tokens, is_estimated=True
+        )
 
     def _note(self, event: StreamEvent) -> None:
         if self.noting is not None:

@@ -17,15 +17,15 @@ def repair(messages: Sequence[Message], losses: Losses) -> tuple[Message, ...]:
     """Return the messages with every tool call answered right after its turn, in the order of the calls.
 
     A result that belongs to no call is dropped and a call without one gets an error result: every upstream refuses
-    the conversation otherwise, and clients that compact their history leave both behind.
+    the conversation otherwise, and clients that compact their history leave both behind. Neighbouring assistant turns
+    are one turn to every upstream, so results may follow the last of them.
     """
     if not any(isinstance(part, ToolCall | ToolResult) for message in messages for part in message.parts):
         return tuple(messages)
     repaired: list[Message] = []
     place = 0
     while place < len(messages):
-        message = messages[place]
-        place += 1
+        message, place = _turn_at(messages, place)
         following = place
         while following < len(messages) and messages[following].role != "assistant":
             following += 1
@@ -37,9 +37,25 @@ def repair(messages: Sequence[Message], losses: Losses) -> tuple[Message, ...]:
     return tuple(repaired)
 
 
+def _turn_at(messages: Sequence[Message], place: int) -> tuple[Message, int]:
+    """Return the turn at a place and the place after it; one that calls tools has taken in those that continue it."""
+    message, following = messages[place], place + 1
+    if message.role != "assistant" or not _calls(message):
+        return message, following
+    while following < len(messages) and messages[following].role == "assistant":
+        following += 1
+    if following > place + 1:
+        message = replace(message, parts=tuple(part for each in messages[place:following] for part in each.parts))
+    return message, following
+
+
+def _calls(message: Message) -> list[ToolCall]:
+    return [part for part in message.parts if isinstance(part, ToolCall)]
+
+
 def _answered(message: Message, run: Sequence[Message], losses: Losses) -> Iterable[Message]:
     """Return what follows a turn until the next assistant turn, its results first."""
-    calls = [part for part in message.parts if isinstance(part, ToolCall)] if message.role == "assistant" else []
+    calls = _calls(message) if message.role == "assistant" else []
     given: dict[str, list[ToolResult]] = {}
     for each in run:
         for part in each.parts:

@@ -106,6 +106,11 @@ class Upload:
         """How many bytes have arrived."""
         return self._spool.size
 
+    @property
+    def declared_size(self) -> int | None:
+        """How many bytes the client says there are."""
+        return self._declared
+
     # --- what arrives --------------------------------------------------------------------------------------------
 
     async def take(self, data: bytes) -> None:

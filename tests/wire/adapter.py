@@ -7,13 +7,16 @@ from collections.abc import Iterator
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
 from channels_app.engine.capabilities import of_model
+from channels_app.engine.provider import Provider
 from channels_app.engine.providers import PROVIDERS
 from routing.engine.codec import Exchange, Target
 from routing.engine.errors import GatewayError, UpstreamFailed
+from routing.engine.estimate import estimate
 from routing.engine.failures import ErrorInside, error_of, told_id
-from routing.engine.format import Asked
+from routing.engine.format import Asked, Route
 from routing.engine.formats import CODECS, FORMATS, client_codec
 from routing.engine.losses import Losses
 from routing.engine.memory import Noting, StateMemory
@@ -21,10 +24,29 @@ from routing.engine.messages import ChatRequest
 from routing.engine.translation import TranslatingReader, Translation
 
 Vector = dict[str, Any]
-GENUINE = {"openai-chat": "openai", "openai-responses": "openai", "anthropic": "anthropic", "gemini": "gemini"}
-#: Providers by the names that people use.
-ALIASES = {"azure": "azure-openai", "dashscope": "bailian", "kimi": "moonshot"}
-MODELS = {"openai-chat": "gpt-x", "openai-responses": "gpt-x", "anthropic": "claude-x", "gemini": "gemini-2.5-flash"}
+GENUINE = {
+    "openai-chat": "openai",
+    "openai-responses": "openai",
+    "anthropic": "anthropic",
+    "gemini": "gemini",
+    "bedrock-converse": "bedrock",
+    "bedrock-invoke": "bedrock",
+    "cohere": "cohere",
+    "ollama": "ollama",
+}
+#: Providers by the names that people use; who has none here speaks a format as any compatible server does.
+ALIASES = {"azure": "azure-openai", "dashscope": "bailian", "kimi": "moonshot", "qwen": "bailian", "aws": "bedrock"}
+COMPATIBLE = {"anthropic": "anthropic-compatible"}
+MODELS = {
+    "openai-chat": "gpt-x",
+    "openai-responses": "gpt-x",
+    "anthropic": "claude-x",
+    "gemini": "gemini-2.5-flash",
+    "bedrock-converse": "claude-x",
+    "bedrock-invoke": "claude-x",
+    "cohere": "command-x",
+    "ollama": "llama",
+}
 #: What the gateway would remember of the answers told so far; each vector is a tenant of its own.
 MEMORY = StateMemory()
 
@@ -32,10 +54,12 @@ MEMORY = StateMemory()
 def translation(vector: Vector, client: str, upstream: str, request: dict[str, Any] | None) -> Translation:
     """Return the translation that a vector describes: the client's request, and the target of its options."""
     options = vector.get("options", {})
-    provider = PROVIDERS[ALIASES.get(name := options.get("provider") or GENUINE[upstream], name)]
+    provider = host(options.get("provider") or GENUINE[upstream], upstream)
     model = options.get("model") or MODELS[upstream]
     can = provider.capabilities_of(upstream, model)
     changes = {name: value for name, value in options.get("capabilities", {}).items() if hasattr(can, name)}
+    if changes.get("thinking") is False:
+        changes["thinking"] = "none"
     for name in ("gemini_schema",):
         if name in options:
             changes[name] = options[name]
@@ -44,22 +68,44 @@ def translation(vector: Vector, client: str, upstream: str, request: dict[str, A
     can = of_model(can, [("*", changes)], model) if changes else can
     codec = client_codec(client)
     assert codec is not None
-    decoded = (
-        ChatRequest(format=client, model="m")
-        if request is None
-        else codec.decode_request(
-            json.dumps(request).encode(), model=request.get("model", "m"), is_stream=bool(request.get("stream"))
-        )
-    )
+    decoded = ChatRequest(format=client, model="m")
+    if request is not None:
+        body, named = json.dumps(request).encode(), request.get("model", "m")
+        decoded = codec.decode_request(body, model=named, is_stream=bool(request.get("stream")))
+        if can.cache_key and not decoded.cache_key:
+            # As the gateway does: who finds a conversation again finds its cache again.
+            session = FORMATS[client].read_request(Route(client, named), {}, body).session_hint
+            decoded = replace(decoded, cache_key=session[:64])
     target = Target(upstream, provider.name, "chn_1", model, can)
     exchange = Exchange(decoded, target, "req_1", Losses(codec.spelling))
+    if decoded.is_stream:
+        exchange.input_tokens = estimate(json.dumps(request).encode(), client)
     return Translation(codec, CODECS[upstream], exchange)
+
+
+def host(name: str, upstream: str) -> Provider:
+    """Return the provider that a vector names."""
+    name = ALIASES.get(name, name)
+    return PROVIDERS[name if name in PROVIDERS else COMPATIBLE.get(upstream, "openai-compatible")]
+
+
+def as_hosted(vector: Vector) -> str:
+    """Return the upstream's format: that of the vector, or what its host takes in its place."""
+    upstream: str = vector["to"]
+    if not (name := vector.get("options", {}).get("provider")):
+        return upstream
+    spoken = host(name, upstream).capabilities
+    if upstream in spoken:
+        return upstream
+    envelope = next((each for each in spoken if CODECS[each].issuer == upstream), "")
+    own = next(iter(spoken))
+    return envelope or (upstream if client_codec(own) else own)
 
 
 def convert_request(vector: Vector) -> dict[str, Any]:
     """Return the upstream's body, headers and the warnings; or the refusal in the client's format."""
     try:
-        translating = translation(vector, vector["from"], vector["to"], vector["input"]["body"])
+        translating = translation(vector, vector["from"], as_hosted(vector), vector["input"]["body"])
         written = translating.write()
     except GatewayError as error:
         reply = FORMATS[vector["from"]].error_reply(error, "req_1")

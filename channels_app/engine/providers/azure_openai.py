@@ -16,6 +16,7 @@ _UNKNOWN_THERE = {
     "safety_identifier": False,
     "metadata": False,
     "store": False,
+    "rare_members": ("prediction",),
     "web_search": False,
 }
 _DEPLOYMENTS = "/deployments/"

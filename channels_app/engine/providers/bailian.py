@@ -26,6 +26,7 @@ class Bailian(Provider):
             user=False,
         )
     }
+    models = (("*claude*", {"cache_control": True}),)
     endpoints = {
         "openai-chat": "/compatible-mode/v1/chat/completions",
         "openai-completions": "/compatible-mode/v1/completions",

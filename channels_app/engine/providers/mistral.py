@@ -22,6 +22,7 @@ class Mistral(Provider):
             logit_bias=False,
             logprobs=False,
             user=False,
+            rare_members=("prediction",),
             # Usage comes with the last chunk anyway, and the question for it is refused.
             stream_usage=False,
         )

@@ -19,6 +19,7 @@ class OpenRouter(Provider):
             efforts=("none", "minimal", "low", "medium", "high", "xhigh"),
             top_k=True,
             verbosity=True,
+            rare_members=("prediction",),
         )
     }
     models = (

@@ -13,8 +13,10 @@ class TextGenerationInference(Provider):
     label = "Text Generation Inference"
     base_url_example = "http://127.0.0.1:8080"
     needs_credential = False
-    # A plain JSON object is no grammar there; a schema is.
-    capabilities = {"openai-chat": replace(OPEN_CHAT, top_k=False, choices=False, json_object=False)}
+    # A plain JSON object is no grammar there; a schema is, in words of its own that every version knows.
+    capabilities = {
+        "openai-chat": replace(OPEN_CHAT, top_k=False, choices=False, json_object=False, schema_as_value=True)
+    }
     models = OPEN_MODELS
     endpoints = {
         "openai-chat": "/v1/chat/completions",

@@ -64,13 +64,15 @@ class Spending(Harness):
 
     def __init__(
         self, folder: Path, *steps: Step, quotas: tuple[QuotaSpec, ...], prices: Any = PRICES, wait_s: float = 0.0,
-        channels: Any = None, **fields: Any,
+        channels: Any = None, default_output_tokens: int | None = None, **fields: Any,
     ) -> None:  # fmt: skip
         self.ledger = MemoryLedger()
         channels = channels or [channel("a", prices=read_overrides(prices))]
         super().__init__(*steps, channels=channels, quotas=quotas, **fields)
         self.accounts = Accounts(self.ledger, folder, now_s=lambda: 1_795_000_000.0)  # type: ignore[arg-type]
-        self.gateway.budget = Budget(self.accounts, base_url="http://routex", wait_s=wait_s)
+        self.gateway.budget = Budget(
+            self.accounts, base_url="http://routex", wait_s=wait_s, default_output_tokens=default_output_tokens
+        )
 
     @property
     def lease(self) -> Any:

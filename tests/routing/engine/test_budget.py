@@ -14,6 +14,7 @@ from channels_app.engine.errors import UpstreamRefused
 from channels_app.engine.provider import UpstreamRequest, UpstreamResponse
 from channels_app.engine.rates import read_overrides
 from routing.engine.budget import Budget
+from routing.engine.worst_case import FORM_TOKENS, UNSEEN_TOKENS
 from tenants.engine.limits import QuotaSpec
 from tests.routing.engine.budgets import PRICES, Spending, usd
 from tests.routing.engine.cast import channel, principal
@@ -284,3 +285,59 @@ async def test_a_window_that_ends_meanwhile_is_charged_all_the_same(tmp_path):
     await harness.ask()
     first, second = (record.charges[0] for record in harness.records)
     assert second.window_s == first.window_s + 3600 and first.lease_id != second.lease_id
+
+
+# --- input that nobody can see here ----------------------------------------------------------------------------------
+
+FILE = {"messages": [{"role": "user", "content": [{"type": "file", "file": {"file_id": "file-1"}}]}]}
+ELSEWHERE = {
+    "stored answer": ("openai-responses", {"previous_response_id": "resp_1"}),
+    "stored conversation": ("openai-responses", {"conversation": {"id": "conv_1"}}),
+    "linked file": ("openai-responses", {"input": [{"role": "user", "content": [
+        {"type": "input_file", "file_url": "https://example.com/a.pdf"}]}]}),
+    "uploaded file": ("openai-chat", FILE),
+    "linked document": ("anthropic", {"messages": [{"role": "user", "content": [
+        {"type": "document", "source": {"type": "url", "url": "https://example.com/a.pdf"}}]}]}),
+    "cached text": ("gemini:generateContent", {"cachedContent": "cachedContents/1"}),
+    "uploaded film": ("gemini:generateContent", {"contents": [{"role": "user", "parts": [
+        {"fileData": {"fileUri": "https://example.com/a.mp4", "mimeType": "video/mp4"}}]}]}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", ELSEWHERE)
+async def test_input_that_lies_elsewhere_is_reserved_as_long_as_it_may_be(tmp_path, what):
+    operation, members = ELSEWHERE[what]
+    worst = []
+    for place, more in enumerate(({}, members)):
+        harness = Spending(tmp_path / str(place), quotas=(usd(USD * 10),))
+        await harness.ask(BODIES[operation] | more, path=PATHS[operation])
+        worst.append(harness.record.decision.worst_cost_nano_usd)
+    assert worst[1] - worst[0] > 0.99 * UNSEEN_TOKENS * 1000
+
+
+async def test_with_less_left_such_a_request_takes_all_of_it_and_nobody_goes_beside_it(tmp_path):
+    harness = Spending(tmp_path, quotas=(usd(20_000_000),))
+    answers = await asyncio.gather(*(harness.ask(BODIES["openai-chat"] | FILE) for _ in range(5)))
+    assert sorted(answer.status for answer in answers) == [200, 429, 429, 429, 429]
+    assert {answer.json["error"]["code"] for answer in answers if answer.status == 429} == {"quota_reserved"}
+    assert (await harness.ask(BODIES["openai-chat"] | FILE)).status == 200
+    assert harness.lease.used == 2 * COST and harness.lease.reserved == 0
+
+
+async def test_a_null_refers_to_nothing(tmp_path):
+    harness = Spending(tmp_path, quotas=(usd(USD),))
+    await harness.ask(BODIES["openai-responses"] | {"previous_response_id": None}, path=PATHS["openai-responses"])
+    assert harness.record.decision.worst_cost_nano_usd < UNSEEN_TOKENS * 1000
+
+
+@pytest.mark.parametrize(
+    ("size", "says_its_length", "tokens"),
+    [(1000, True, FORM_TOKENS), (160_000, True, 5000), (1000, False, FORM_TOKENS + UNSEEN_TOKENS)],
+)
+async def test_a_form_is_reserved_by_the_length_that_the_client_says(tmp_path, size, says_its_length, tokens):
+    harness = Spending(tmp_path, quotas=(usd(USD * 10),), default_output_tokens=100)
+    head = b'--b\r\nContent-Disposition: form-data; name="%s"\r\n\r\n'
+    form = head % b"model" + b"m\r\n" + head % b"file" + b"x" * size + b"\r\n--b--\r\n"
+    headers = {"content-type": "multipart/form-data; boundary=b"} | ({} if says_its_length else {"content-length": ""})
+    await harness.ask(form, path=PATHS["openai-transcription"], headers=headers)
+    assert harness.record.decision.worst_cost_nano_usd == pytest.approx(tokens * 1000 + 100 * 10_000, rel=0.01)

@@ -47,6 +47,7 @@ WORDS: dict[str, tuple[tuple[int, str], tuple[int, str], tuple[int, str]]] = {
         (
             *("invalid_json", "invalid_value", "wrong_endpoint", "unsupported_parameter", "lossy_translation"),
             *("media_unavailable", "context_length_exceeded", "invalid_form", "invalid_encoding", "upstream_refused"),
+            "content_filter",
         ),
         ((400, INVALID), (400, INVALID), (400, "INVALID_ARGUMENT")),
     ),
@@ -297,6 +298,11 @@ ROWS: dict[str, Row] = {
         refused(400, "Prompt is too long: 214000 tokens > 128000"),
         refused(400, f"prompt is too long {HUGE} {UGLY}"),
         "214000 tokens",
+    ),
+    "content_filter": Row(
+        refused(400, "Output blocked by content filtering policy"),
+        refused(400, f"content filtering policy {HUGE} {UGLY}"),
+        "content filtering policy",
     ),
     "invalid_form": Row(
         form(b"{}", "application/json"),

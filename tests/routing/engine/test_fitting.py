@@ -15,6 +15,7 @@ from routing.engine.messages import (
     Media,
     Message,
     Native,
+    OutputFormat,
     Text,
     Tool,
     ToolCall,
@@ -35,6 +36,7 @@ class Codec:
     refuses: ClassVar[frozenset[str]] = frozenset()
     media: ClassVar[frozenset[str]] = frozenset({"image", "document", "audio", "video"})
     takes: ClassVar[frozenset[str]] = frozenset()
+    rare: ClassVar[frozenset[str]] = frozenset()
     issuer: ClassVar[str] = ""
 
 
@@ -134,6 +136,22 @@ def test_media_that_the_format_cannot_carry_are_refused_inside_tool_results_too(
 def test_a_file_that_lies_with_another_provider_is_refused():
     with pytest.raises(BadRequest, match="file-1"):
         fitted(messages=(Message("user", (Media("document", file_id="file-1"),)),))
+
+
+def test_a_file_that_only_another_cloud_opens_is_refused():
+    messages = (Message("user", (Media("image", url="gs://bucket/a.png"),)),)
+    with pytest.raises(BadRequest, match="cloud"):
+        fitted(messages=messages)
+    assert fitted(messages=messages, can={"own_urls": ("gs://",)}).losses.codes == ()
+
+
+@pytest.mark.parametrize(
+    ("name", "modalities"), [("modalities", ["text", "audio"]), ("responseModalities", ["TEXT", "AUDIO"])]
+)
+def test_a_spoken_answer_is_refused(name, modalities):
+    with pytest.raises(BadRequest) as refused:
+        fitted(native={name: modalities})
+    assert refused.value.param == name
 
 
 def test_a_long_tool_name_is_shortened_everywhere_and_restored():
@@ -292,3 +310,42 @@ def test_members_that_mean_the_same_to_the_upstream_stay():
     fit(exchange, Envelope())
     assert exchange.request.native == {"keep": 1}
     assert list(exchange.losses) == ["dropped:other"]
+
+
+def test_a_file_may_be_named_in_another_format_of_its_house():
+    file = Message("user", (Media("document", file_id="file-1"),))
+    assert fitted(can={"file_formats": ("one",)}, messages=(file,)).request.messages == (file,)
+    # Pictures have such ids in one of the two only.
+    with pytest.raises(BadRequest, match="file-1"):
+        fitted(can={"file_formats": ("one",)}, messages=(Message("user", (Media("image", file_id="file-1"),)),))
+
+
+class Choosy(Codec):
+    """A format of whose members some upstreams know fewer."""
+
+    rare = frozenset({"store", "moderation", "prediction"})
+
+
+def test_members_that_few_upstreams_of_the_format_know_go_to_those_only():
+    native = {"store": True, "moderation": {"mode": "x"}, "prediction": {"content": "x"}, "min_p": 0.1}
+    asked = ChatRequest("envelope", "m", (HI,), native=native)
+    exchange = Exchange(asked, Target("envelope", "host", "c", "m", Capabilities(rare_members=("prediction",))))
+    fit(exchange, Choosy())
+    assert exchange.request.native == {"prediction": {"content": "x"}, "min_p": 0.1}
+    assert exchange.losses.codes == ("dropped:store", "dropped:safetySettings", "dropped:moderation")
+    silent = Exchange(replace(asked, native={"store": False}), exchange.target)
+    fit(silent, Choosy())
+    assert (silent.request.native, silent.losses.codes) == ({}, ())
+
+
+def test_schemas_in_the_words_of_openapi_become_json_schema():
+    written = {"type": "OBJECT", "properties": {"nullable": {"type": "string"}, "a": {"type": "STRING"}}}
+    maybe = {"type": "object", "properties": {"a": {"type": "string", "nullable": True}}}
+    request = fitted(tools=(Tool("f", schema=written),), output=OutputFormat("json_schema", maybe)).request
+    assert request.tools[0].schema == {
+        "type": "object",
+        "properties": {"nullable": {"type": "string"}, "a": {"type": "string"}},
+    }
+    assert request.output.schema == {"type": "object", "properties": {"a": {"type": ["string", "null"]}}}
+    plain = {"type": "object", "properties": {"nullable": {"type": "boolean", "default": True}}, "example": {}}
+    assert fitted(tools=(Tool("f", schema=plain),)).request.tools[0].schema is plain

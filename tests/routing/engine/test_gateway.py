@@ -112,6 +112,17 @@ async def test_the_record_tells_what_happened():
     assert 0 < record.queue_ms <= record.first_token_ms <= record.total_ms
 
 
+async def test_a_mistake_while_settling_costs_no_record(monkeypatch):
+    def fail(call):
+        raise AttributeError("a mistake of ours")
+
+    monkeypatch.setattr("routing.engine.pipeline.settle_limits", fail)
+    harness = Harness(Step())
+    with pytest.raises(AttributeError, match="a mistake of ours"):
+        await harness.ask()
+    assert (harness.record.outcome, harness.record.usage.output_tokens) == ("answered", 2)
+
+
 async def test_an_answer_that_is_not_json_is_tried_elsewhere():
     harness = Harness(Step(chunks=[b'{"cut']), Step(), channels=[channel("a", priority=1), channel("b")])
     answer = await harness.ask()

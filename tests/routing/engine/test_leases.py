@@ -364,7 +364,8 @@ async def test_waiting_requests_leave_in_turn_by_key():
 
 @pytest.mark.asyncio
 async def test_full_queue_makes_room_for_a_key_with_fewer_waiting():
-    limits, spec = Limits(MemoryStore(lambda: 1000.0)), limit("leaky_bucket", 100, 1, queue=4)
+    # A tenth of a second for each: long enough that none is called before all have come.
+    limits, spec = Limits(MemoryStore(lambda: 1000.0)), limit("leaky_bucket", 10, 1, queue=4)
 
     async def ask(key: str) -> bool:
         return (await limits.account("ten_1", spec).take(1, ("ten_1", key))).granted

@@ -12,6 +12,10 @@ from routing.engine.messages import (
     Origin,
     Reasoning,
     ReasoningDelta,
+    ReasoningState,
+    StreamEvent,
+    Text,
+    TextDelta,
     ToolBegan,
     ToolCall,
 )
@@ -41,9 +45,44 @@ def test_another_tenant_gets_nothing():
 
 def test_what_the_client_brought_itself_counts():
     memory = StateMemory()
-    memory.note("tnt_a", "call_1", Remembered(STATE, Reasoning(("old",))))
+    memory.note("tnt_a", "call_1", Remembered(STATE, (Reasoning(("old",)),)))
     own = (Reasoning(("new",)), ToolCall("call_1", "f", "{}", state=Opaque("own")))
     assert memory.recall("tnt_a", asked(*own)).messages[0].parts == own
+
+
+FIRST = Reasoning(("one",), Opaque("s1", Origin("some-format", family="m")))
+HIDDEN = Reasoning((), Opaque("s2", Origin("some-format", family="m")), is_redacted=True)
+LAST = Reasoning(("two",), Opaque("s3", Origin("some-format", family="m")))
+SECOND = ToolCall("call_2", "f", "{}")
+
+
+def test_all_reasoning_of_a_turn_comes_back_where_it_stood():
+    memory = StateMemory()
+    memory.note_answer("t", ChatAnswer(choices=(Choice((FIRST, HIDDEN, Text("so"), LAST, CALL, FIRST, SECOND)),)))
+    ((message),) = memory.recall("t", asked(Text("so"), CALL, SECOND)).messages
+    assert message.parts == (FIRST, HIDDEN, Text("so"), LAST, CALL, FIRST, SECOND)
+
+
+def test_reasoning_told_without_its_state_gets_it_back():
+    memory = StateMemory()
+    memory.note_answer("t", ChatAnswer(choices=(Choice((FIRST, LAST, CALL)),)))
+    ((message),) = memory.recall("t", asked(Reasoning(("one\n\ntwo",)), CALL)).messages
+    assert message.parts == (FIRST, LAST, CALL)
+
+
+def test_all_reasoning_of_a_stream_is_noted():
+    memory = StateMemory()
+    noting = Noting(memory, "t")
+    events: list[StreamEvent] = [
+        *(ReasoningDelta("o"), ReasoningDelta("ne"), ReasoningState(FIRST.state)),
+        ReasoningState(HIDDEN.state, is_redacted=True),
+        *(TextDelta("s"), TextDelta("o"), ReasoningDelta("two"), ReasoningState(LAST.state)),
+        *(ToolBegan(0, "call_1", "f"), ToolBegan(1, "call_2", "f"), Finished(Finish("tool_calls"))),
+    ]
+    for event in events:
+        noting.take(event)
+    ((message),) = memory.recall("t", asked(Text("so"), CALL, SECOND)).messages
+    assert message.parts == (FIRST, HIDDEN, Text("so"), LAST, CALL, SECOND)
 
 
 def test_a_stream_is_noted_when_its_choice_ends():

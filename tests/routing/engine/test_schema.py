@@ -104,6 +104,7 @@ def test_json_schema_loses_nothing_but_the_dialect():
         ({"type": "INTEGER", "enum": ["1", "2"]}, {"type": "integer", "enum": [1, 2]}),
         ({"type": "NUMBER", "enum": ["1.5", "nan"]}, {"type": "number", "enum": [1.5, "nan"]}),
         ({"type": "TYPE_UNSPECIFIED", "description": "d"}, {"description": "d"}),
+        ({"type": "STRING", "enum": None, "items": None, "default": None}, {"type": "string", "default": None}),
         ({"type": "STRING", "example": "x"}, {"type": "string", "examples": ["x"]}),
         ({"ref": "#/$defs/A", "defs": {"A": {"type": "STRING"}}}, {
             "$ref": "#/$defs/A", "$defs": {"A": {"type": "string"}},

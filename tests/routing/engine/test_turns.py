@@ -52,6 +52,23 @@ def test_calls_at_the_very_end_are_answered_too():
     assert ids(fixed[-1]) == ["a"]
 
 
+def test_results_may_follow_the_last_of_neighbouring_turns():
+    losses = Losses()
+    given = (
+        Message("assistant", (Text("one moment"),)),
+        Message("assistant", (call("a"),)),
+        Message("assistant", (Text("and"), call("b"))),
+        Message("user", (result("a"),)),
+        Message("user", (result("b"), Text("well?"))),
+    )
+    fixed = repair(given, losses)
+    assert [message.role for message in fixed] == ["assistant", "assistant", "user", "user"]
+    assert fixed[1].parts == (call("a"), Text("and"), call("b"))
+    assert ids(fixed[2]) == ["a", "b"]
+    assert fixed[3].parts == (Text("well?"),)
+    assert losses.codes == ()
+
+
 def test_a_result_of_no_call_is_dropped():
     losses = Losses()
     fixed = repair((Message("user", (result("z"), Text("hi"))), Message("assistant", (Text("ok"),))), losses)

@@ -27,6 +27,7 @@ _INVOKE = msgspec.structs.replace(
 )
 _CONVERSE = Capabilities(
     image_urls=False,
+    own_urls=("s3://",),
     prefill="refused",
     strict_alternation=True,
     strict_tools=False,

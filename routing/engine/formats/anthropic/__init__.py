@@ -20,6 +20,7 @@ class Anthropic(Format):
     paths = {"/v1/messages": "anthropic", "/v1/messages/count_tokens": "anthropic:count_tokens"}
     output_limits = (("max_tokens",),)
     output_floors = (("thinking", "budget_tokens"),)
+    unread_input = (b'"document"', b'"file_id"')
     heartbeat = b'event: ping\ndata: {"type":"ping"}\n\n'
     request_id_header = b"request-id"
 

@@ -257,13 +257,25 @@ def _decoded(data: str) -> str | None:
 
 
 def clamp_marks(body: Object, exchange: Exchange, most: int = 4) -> None:
-    """Leave the last breakpoints where there are more than the format takes."""
+    """Leave the last breakpoints where there are more than the format takes, none of no said life before a longer one.
+
+    (https://docs.claude.com/en/docs/build-with-claude/prompt-caching: longer lives come first.) Who says a life, and a
+    client of the format, is taken at its word.
+    """
     marks = [block for block in _blocks(body) if "cache_control" in block]
     most -= "cache_control" in body
     if len(marks) > most:
         exchange.losses.clamped("cache_control")
     for block in marks[: max(len(marks) - most, 0)]:
         del block["cache_control"]
+    if exchange.request.format != NAME:
+        _order_lives([block["cache_control"] for block in marks if "cache_control" in block])
+
+
+def _order_lives(marks: list[Object]) -> None:
+    lasting = max((place for place, mark in enumerate(marks) if mark.get("ttl") == "1h"), default=0)
+    for mark in marks[:lasting]:
+        mark.setdefault("ttl", "1h")
 
 
 def _blocks(body: Object) -> Iterable[dict[str, Any]]:

@@ -188,12 +188,12 @@ def _written_document(block: Object, path: str) -> Media | None:
 def _search_result(block: Object, path: str) -> Part:
     """Return a search result as what others can read of it, a document, and as the block it is for this format."""
     content = [part_of(each, f"{path}.content") for each in list_of(block.get("content"), f"{path}.content")]
+    said = [text_of(block.get("source"), f"{path}.source"), *(part.text for part in content if isinstance(part, Text))]
     return Media(
         "document",
         "text/plain",
-        text="\n\n".join(part.text for part in content if isinstance(part, Text)),
+        text="\n\n".join(filter(None, said)),
         title=text_of(block.get("title"), f"{path}.title"),
-        context=text_of(block.get("source"), f"{path}.source"),
         wants_citations=_wants_citations(block, path),
         cache=mark_of(block, path),
         native=rest_of(block, frozenset({"cache_control"})),

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
 from msgspec.structs import replace
 
 from analytics.engine.record import Usage
+from routing.engine.allowance import reset_s
 from routing.engine.answers import Collector, without_empty
 from routing.engine.arguments import as_object
 from routing.engine.codec import Exchange, UpstreamFailure
-from routing.engine.failures import ErrorInside
+from routing.engine.failures import ErrorInside, asked_wait_s
 from routing.engine.formats.anthropic.ending import said_instead, stop_object
 from routing.engine.formats.anthropic.shape import Object
 from routing.engine.formats.anthropic.stream_decoder import AnthropicDecoder
@@ -39,6 +40,7 @@ from routing.engine.wirejson import decode
 _encode = msgspec.json.Encoder().encode
 _OBJECT: msgspec.json.Decoder[Object] = msgspec.json.Decoder(Object)
 
+_LIMIT, _RESET = b"anthropic-ratelimit-", b"-reset"
 _ID = r"^[a-zA-Z0-9_-]+$"
 _MAX_ID = 64
 _TIERS_READ = {"standard": "default"}
@@ -102,26 +104,23 @@ def _error_of(said: Object) -> UpstreamFailure:
 
 
 def _retry_after_s(headers: Mapping[bytes, bytes]) -> float | None:
-    """Return how long to wait: as said, else until the limit that is used up is full again."""
-    for name, divisor in ((b"retry-after-ms", 1000.0), (b"retry-after", 1.0)):
-        try:
-            return max(float(headers.get(name, b"")) / divisor, 0.0)
-        except ValueError:
-            continue
+    """Return how long to wait: as said, else until the limits that are used up are full again."""
+    asked_s = asked_wait_s(headers)
+    if asked_s is not None:
+        return asked_s
+    now_s = time.time()
     waits = [
-        _seconds_until(headers.get(name.removesuffix(b"remaining") + b"reset", b""))
-        for name, left in headers.items()
-        if name.startswith(b"anthropic-ratelimit-") and name.endswith(b"-remaining") and left.strip() == b"0"
+        reset_s(value.decode("latin-1").strip(), now_s)
+        for name, value in headers.items()
+        if name.startswith(_LIMIT) and name.endswith(_RESET) and not _has_left(name.removesuffix(_RESET), headers)
     ]
     return max((wait for wait in waits if wait is not None), default=None)
 
 
-def _seconds_until(moment: bytes) -> float | None:
-    try:
-        then = datetime.fromisoformat(moment.decode())
-    except ValueError:
-        return None
-    return max((then - datetime.now(UTC)).total_seconds(), 0.0) if then.tzinfo else None
+def _has_left(limit: bytes, headers: Mapping[bytes, bytes]) -> bool:
+    """Whether something of a limit is said to be left."""
+    status = headers.get(limit + b"-status", b"")
+    return headers.get(limit + b"-remaining", b"0").strip() != b"0" or status.startswith(b"allowed")
 
 
 # --- for a client --------------------------------------------------------------------------------------------------
@@ -146,8 +145,8 @@ def encode_answer(answer: ChatAnswer, exchange: Exchange) -> bytes:
     return _encode(body)
 
 
-def message_object(exchange: Exchange, content: Sequence[Object] = ()) -> Object:
-    """Return a message as it begins, its id that of the gateway's request."""
+def message_object(exchange: Exchange, content: Sequence[Object] = (), usage: Usage | None = None) -> Object:
+    """Return a message as it begins, its id that of the gateway's request; `usage` as far as it is known."""
     return {
         "id": f"msg_{exchange.request_id.removeprefix('req_') or mint_id().removeprefix('call_')}",
         "type": "message",
@@ -158,7 +157,7 @@ def message_object(exchange: Exchange, content: Sequence[Object] = ()) -> Object
         "stop_sequence": None,
         "stop_details": None,
         "container": None,
-        "usage": usage_object(Usage()),
+        "usage": usage_object(usage or Usage()),
     }
 
 
@@ -166,26 +165,31 @@ def content_of(parts: Iterable[Part], exchange: Exchange) -> list[Object]:
     """Return the content blocks of an answer, and note what has no place there."""
     told = [part for part in parts if _is_told(part, exchange)]
     content: list[Object] = []
-    has_thought = False
+    lent: Opaque | None = None
     for place, part in enumerate(told):
-        following = told[place + 1] if place + 1 < len(told) else None
         match part:
             case Text():
                 content.append(_text(part, exchange))
             case Reasoning():
-                lent = following.state if isinstance(following, ToolCall) else None
+                lent = _lent(told[place + 1 :]) if part.state is None else None
                 content.append(_thought(part, lent, exchange))
-                has_thought = True
             case ToolCall():
-                if part.state is not None and not has_thought:
+                if part.state is not None and part.state != lent:
+                    # No thinking before it carries it.
                     content.append(redacted(part.state))
-                    has_thought = True
+                    lent = part.state
                 content.append({**call_object(part, exchange), "input": _input(part, exchange)})
             case Media():
                 content.append({"type": "text", "text": f"![]({part.url})"})
             case Native():
                 content.append(part.value)
     return content
+
+
+def _lent(following: Iterable[Part]) -> Opaque | None:
+    """Return the state of the call that a thought led to, which the thought has to carry: calls have no slot."""
+    led_to = next((part for part in following if isinstance(part, Reasoning | ToolCall)), None)
+    return led_to.state if isinstance(led_to, ToolCall) else None
 
 
 def _is_told(part: Part, exchange: Exchange) -> bool:

@@ -165,7 +165,9 @@ class AnthropicDecoder(SSEDecoder):
         said = message if isinstance(message, dict) else {}
         if not self._has_begun:
             self._has_begun = True
-            events.append(Began(text_in(said.get("id")), text_in(said.get("model"))))
+            counts = counts_of(said.get("usage"))
+            usage = None if counts is None else counts.total()
+            events.append(Began(text_in(said.get("id")), text_in(said.get("model")), usage=usage))
         self._count(said.get("usage"), events)
 
     def _count(self, usage: Any, events: Events) -> None:

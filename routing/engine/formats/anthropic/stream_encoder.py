@@ -55,6 +55,8 @@ _DELTAS = {
     b'"delta":{"type":"input_json_delta","partial_json":',
 }
 _DELTA_END = b"}}\n\n"
+#: Events that make blocks of their own, or add to them.
+_SPOKEN = (TextDelta, ReasoningDelta, ReasoningState, PartEnded, Cited, PartMade)
 
 
 def _event(name: str, **members: Any) -> bytes:
@@ -91,9 +93,14 @@ class AnthropicEncoder(StreamEncoder):
         #: The part of the open thinking that is being told; it has ended but for its signature.
         self._part = 0
         self._is_thought_over = False
-        self._has_thought = False
+        #: The call's state that was told last, by the thinking before the call or by a block of its own.
+        self._lent: Opaque | None = None
+        #: The last thinking was told without any state.
+        self._is_unsigned = False
         self._call: _Call | None = None
         self._waiting: dict[int, _Call] = {}
+        #: What was said while the arguments of a call were still coming.
+        self._beside: list[StreamEvent] = []
         self._has_calls = False
         self._is_refusal = False
         self._finish = Finish("stop")
@@ -102,17 +109,35 @@ class AnthropicEncoder(StreamEncoder):
     def encode(self, event: StreamEvent) -> bytes:
         """Return the bytes of one event; see the contract."""
         writer = self._WRITERS.get(type(event))
-        return b"" if writer is None or getattr(event, "choice", False) else writer(self, event)
+        if writer is None or getattr(event, "choice", False):
+            return b""
+        if self._call is not None and isinstance(event, _SPOKEN) and self._is_calling:
+            self._beside.append(event)
+            return b""
+        told = writer(self, event)
+        return told if not self._beside or self._is_calling else told + self._tell_beside()
+
+    @property
+    def _is_calling(self) -> bool:
+        """Whether arguments have begun and are not whole: no other block may come between them."""
+        calls = (self._call, *self._waiting.values())
+        return any(call is not None and not call.is_whole and (call.has_begun or call.held) for call in calls)
+
+    def _tell_beside(self) -> bytes:
+        beside, self._beside = self._beside, []
+        return b"".join([self._WRITERS[type(event)](self, event) for event in beside])
 
     def fail(self, error: GatewayError, request_id: str) -> bytes:
         """Return message_start where it is still owed, and the `error` event on which the SDKs raise."""
         return self._begin() + b"event: error\ndata: " + _encode(error_object(error, request_id)) + b"\n\n"
 
-    def _begin(self) -> bytes:
+    def _begin(self, usage: Usage | None = None) -> bytes:
+        """Return message_start where it is still owed: with the upstream's count of the input, or an estimate."""
         if self._has_begun:
             return b""
         self._has_begun = True
-        return _event("message_start", message=message_object(self.exchange))
+        known = usage if usage is not None and usage.input_tokens else Usage(input_tokens=self.exchange.input_tokens)
+        return _event("message_start", message=message_object(self.exchange, usage=known))
 
     # --- blocks ----------------------------------------------------------------------------------------------------
 
@@ -131,6 +156,7 @@ class AnthropicEncoder(StreamEncoder):
             return b""
         rest = b""
         if self._kind == "thinking":
+            self._is_unsigned = lent is None
             rest = self._signature(lent or self.exchange.issued(""))
         elif self._call is not None and self._call.held:
             rest = self._odd(self._call)
@@ -178,7 +204,7 @@ class AnthropicEncoder(StreamEncoder):
             gap = "\n\n" if event.part != self._part else ""
             self._part = event.part
             return self._delta(gap + event.text)
-        self._part, self._has_thought = event.part, True
+        self._part = event.part
         block = {"type": "thinking", "thinking": "", "signature": ""}
         return self._end_all() + self._open("thinking", block) + self._delta(event.text)
 
@@ -186,7 +212,6 @@ class AnthropicEncoder(StreamEncoder):
         if self._kind == "thinking" and not self._is_thought_over:
             return self._close(event.state)
         told = self._end_all()
-        self._has_thought = True
         if is_redacted(event.state, event.is_redacted):
             return told + self._whole(redacted(event.state))
         told += self._open("thinking", {"type": "thinking", "thinking": "", "signature": ""})
@@ -228,10 +253,12 @@ class AnthropicEncoder(StreamEncoder):
 
     def _open_call(self, call: _Call) -> bytes:
         state = call.began.state
+        if self._kind == "thinking":
+            self._lent = state
         told = self._close(state)
-        if state is not None and not self._has_thought:
-            # No thinking was shown that could carry it.
-            self._has_thought = True
+        if state is not None and state != self._lent and not self._is_unsigned:
+            # No thinking before it could carry it. One that was told before the state was known is shown all the same.
+            self._lent = state
             told += self._whole(redacted(state))
         told += self._open("tool", call_object(call.began, self.exchange))
         self._call = call
@@ -303,7 +330,7 @@ class AnthropicEncoder(StreamEncoder):
     # --- the end ---------------------------------------------------------------------------------------------------
 
     def _began(self, event: Began) -> bytes:
-        return self._begin()
+        return self._begin(event.usage)
 
     def _note_usage(self, event: UsageReport) -> bytes:
         self._usage = event.usage
@@ -314,7 +341,7 @@ class AnthropicEncoder(StreamEncoder):
         return b""
 
     def _ended(self, event: Ended) -> bytes:
-        told = self._begin() + self._end_all()
+        told = self._begin() + self._end_all() + self._tell_beside() + self._close()
         if not self._index and (instead := said_instead(self._finish)):
             told += self._text(TextDelta(instead)) + self._close()
         stop = stop_object(self._finish, self.exchange, has_calls=self._has_calls, is_refusal=self._is_refusal)

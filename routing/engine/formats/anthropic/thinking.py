@@ -109,7 +109,7 @@ def _budget(body: Object, can: Capabilities, wanted: int) -> int | None:
     """Return a budget that leaves room for an answer, None where there is no room for thinking.
 
     The limit of the whole output is raised by the budget as far as the model goes; then the budget is cut, to what the
-    answer's own limit leaves, or to half of all.
+    answer's own limit leaves, or to three quarters of all.
     """
     budget = max(wanted, MIN_BUDGET)
     if can.max_thinking is not None:
@@ -120,7 +120,7 @@ def _budget(body: Object, can: Capabilities, wanted: int) -> int | None:
     total = limit + budget
     if can.max_output is not None:
         total = max(min(total, can.max_output), limit)
-    budget = max(min(budget, max(total - limit, total // 2)), MIN_BUDGET)
+    budget = max(min(budget, max(total - limit, total * 3 // 4)), MIN_BUDGET)
     if budget >= total:
         return None
     body["max_tokens"] = total

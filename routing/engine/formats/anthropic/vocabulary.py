@@ -194,9 +194,10 @@ def marked(block: dict[str, Any], cache: CacheMark | None, can: Capabilities) ->
 def error_object(error: GatewayError, request_id: str) -> dict[str, Any]:
     """Return an error as bodies and events carry it."""
     message = error.message
-    if error.code == "context_length_exceeded" and not message.lower().startswith(_TOO_LONG):
+    if error.code == "context_length_exceeded" and not message.startswith(_TOO_LONG):
         # The format has no code for it: clients know it, and shorten their history, by these words.
-        message = f"{_TOO_LONG}: {message}"
+        is_said = message.lower().startswith(_TOO_LONG)
+        message = _TOO_LONG + message[len(_TOO_LONG) :] if is_said else f"{_TOO_LONG}: {message}"
     return {
         "type": "error",
         "error": {"type": _TYPES[error.kind], "message": message},

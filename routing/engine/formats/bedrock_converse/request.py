@@ -73,7 +73,8 @@ def _add_sampling(exchange: Exchange, inference: Json, fields: Json) -> None:
         value = getattr(request, feature)
         if value is None:
             continue
-        if is_thinking and not can.sampling_with_reasoning:
+        is_one_too_many = feature == "top_p" and "temperature" in inference and not can.sampling_together
+        if is_one_too_many or (is_thinking and not can.sampling_with_reasoning):
             if (feature, value) != ("temperature", 1):
                 losses.dropped(feature)
         elif feature != "top_k":

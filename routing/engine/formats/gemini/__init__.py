@@ -30,6 +30,8 @@ class Gemini(Format):
     methods = _METHODS
     output_limits = tuple((outer, inner) for outer in _CONFIG for inner in ("maxOutputTokens", "max_output_tokens"))
     choice_counts = tuple((outer, inner) for outer in _CONFIG for inner in ("candidateCount", "candidate_count"))
+    kept_input = ("cachedContent", "cached_content")
+    unread_input = (b'"fileData"', b'"file_data"', b'"application/pdf"')
     has_output = False
 
     def route(self, path: str) -> Route | None:

@@ -18,7 +18,8 @@ from routing.engine.formats.gemini.media import decode_media
 from routing.engine.formats.gemini.members import Members, camel
 from routing.engine.formats.gemini.partial_args import PartialArgs
 from routing.engine.formats.gemini.signatures import ON_CALL, ON_TEXT, ON_THOUGHT
-from routing.engine.formats.gemini.vocabulary import ErrorObject, usage_of
+from routing.engine.formats.gemini.usage import UsageNews
+from routing.engine.formats.gemini.vocabulary import ErrorObject
 from routing.engine.messages import (
     Began,
     Cited,
@@ -87,12 +88,12 @@ class Chunks:
 
     def __init__(self, exchange: Exchange) -> None:
         self._exchange = exchange
-        self._includes_cache = exchange.target.capabilities.input_includes_cache
         self._is_own_client = exchange.request.format == exchange.target.format
         self._wanted = exchange.request.choices
         self._candidates: dict[int, _Candidate] = {}
         self._ids: set[str] = set()
-        self._counts: Any = None
+        self._usage = UsageNews(exchange.target.capabilities.input_includes_cache)
+        self._model = ""
         self._blocked: Finish | None = None
         self._has_begun = False
         self._may_have_halves = False
@@ -125,21 +126,18 @@ class Chunks:
             message, status = error.failure
             self._fail(events, message, status, error.status if isinstance(error.status, str) else "")
             return
+        said = chunk.get("candidates")
+        given = [camel(each) for each in said if isinstance(each, dict)] if isinstance(said, list) else []
+        candidates = [(_index(each, place), each) for place, each in enumerate(given)]
+        self._model = self._model or _word(chunk.get("modelVersion"))
+        usage = self._usage.news(chunk.get("usageMetadata"), candidates, self._model)
         if not self._has_begun:
             self._has_begun = True
-            answer_id, model = chunk.get("responseId"), chunk.get("modelVersion")
-            events.append(
-                Began(answer_id if isinstance(answer_id, str) else "", model if isinstance(model, str) else "")
-            )
-        counts = chunk.get("usageMetadata")
-        if isinstance(counts, dict) and counts != self._counts:
-            self._counts = counts
-            events.append(UsageReport(usage_of(camel(counts), includes_cache=self._includes_cache)))
-        candidates = chunk.get("candidates")
-        if isinstance(candidates, list):
-            for place, candidate in enumerate(candidates):
-                if isinstance(candidate, dict):
-                    self._candidate(camel(candidate), place, events)
+            events.append(Began(_word(chunk.get("responseId")), self._model, usage=usage))
+        if usage is not None:
+            events.append(UsageReport(usage))
+        for index, candidate in candidates:
+            self._candidate(candidate, index, events)
         if (feedback := chunk.get("promptFeedback")) is not None:
             self._feedback(feedback)
 
@@ -163,9 +161,7 @@ class Chunks:
             return len(self._candidates)
         return index if 0 <= index < self._wanted else self._wanted + len(self._candidates)
 
-    def _candidate(self, given: Members, place: int, events: list[StreamEvent]) -> None:
-        index = given.get("index")
-        index = index if isinstance(index, int) else place
+    def _candidate(self, given: Members, index: int, events: list[StreamEvent]) -> None:
         candidate = self._candidates.get(index)
         if candidate is None:
             candidate = self._candidates[index] = _Candidate(self._number(index))
@@ -379,3 +375,12 @@ def error_of(value: Any) -> ErrorObject:
     if not isinstance(value, dict):
         return ErrorObject(message=str(value))
     return ErrorObject(value.get("code"), value.get("message"), value.get("status"))
+
+
+def _index(candidate: Members, place: int) -> int:
+    index = candidate.get("index")
+    return index if isinstance(index, int) else place
+
+
+def _word(value: Any) -> str:
+    return value if isinstance(value, str) else ""

@@ -99,4 +99,4 @@ class GeminiCodec(ClientCodec, UpstreamCodec):
 
     def decode_error(self, body: bytes, headers: Mapping[bytes, bytes]) -> UpstreamFailure:
         """Return what an error answer says; see the contract."""
-        return decode_error(body)
+        return decode_error(body, headers)

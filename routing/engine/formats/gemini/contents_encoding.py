@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from msgspec.structs import replace
@@ -45,9 +45,13 @@ def encode_contents(exchange: Exchange) -> list[Members]:
     writing = _Writing(exchange)
     if any(message.role == "system" for message in exchange.request.messages):
         exchange.losses.emulated("system")
+    merged = list(merge(_spoken(message) for message in exchange.request.messages))
+    loop = _loop_start(merged)
     turns = [
-        ("model", writing.model(parts)) if role == "assistant" else ("user", writing.user(parts))
-        for role, parts in merge(_spoken(message) for message in exchange.request.messages)
+        ("model", writing.model(parts, is_in_loop=place > loop))
+        if role == "assistant"
+        else ("user", writing.user(parts))
+        for place, (role, parts) in enumerate(merged)
     ]
     contents: list[Members] = []
     for place, (role, parts) in enumerate(turns):
@@ -60,6 +64,16 @@ def encode_contents(exchange: Exchange) -> list[Members]:
         else:
             contents.append({"role": role, "parts": parts})
     return contents or [{"role": "user", "parts": [dict(_BLANK)]}]
+
+
+def _loop_start(turns: Sequence[tuple[str, Sequence[Part]]]) -> int:
+    """Return the place of the user's last turn that answers no call: signatures are looked for after it only."""
+    asked = (
+        place
+        for place, (role, parts) in enumerate(turns)
+        if role == "user" and not any(isinstance(part, ToolResult) for part in parts)
+    )
+    return max(asked, default=-1)
 
 
 def _spoken(message: Message) -> Message:
@@ -138,7 +152,7 @@ class _Writing:
 
     # --- the model's turns -----------------------------------------------------------------------------------------
 
-    def model(self, parts: list[Part]) -> list[Members]:
+    def model(self, parts: list[Part], *, is_in_loop: bool) -> list[Members]:
         """Return the parts of a model's turn, each signature on the part that the upstream looks for it on."""
         written: list[Members] = []
         thought = _ThoughtSignature()
@@ -152,7 +166,7 @@ class _Writing:
                 thought.pass_on(encoded)
                 written.append(encoded)
         thought.end()
-        if self._can.thought_signature_required:
+        if is_in_loop and self._can.thought_signature_required:
             first = next((part for part in written if "functionCall" in part), {})
             if first:
                 first.setdefault("thoughtSignature", SKIP)

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
+
+from channels_app.engine.capabilities import Capabilities
 from routing.engine.codec import Exchange
 from routing.engine.effort import budget_of, nearest, wanted_effort
 from routing.engine.errors import BadRequest
@@ -55,6 +58,7 @@ _OWN = frozenset(
 )
 _EFFORTS: dict[str, Effort] = {"MINIMAL": "minimal", "LOW": "low", "MEDIUM": "medium", "HIGH": "high", "XHIGH": "xhigh"}
 _JSON = "application/json"
+_encode = msgspec.json.Encoder().encode
 
 
 # --- a client's wishes -----------------------------------------------------------------------------------------------
@@ -148,7 +152,7 @@ def encode_generation(exchange: Exchange) -> Members:
         "logprobs": request.top_logprobs if request.logprobs else None,
         "thinkingConfig": _thinking_config(exchange),
         "mediaResolution": resolution_of(detail) if (detail := general_detail(exchange)) else None,
-        **_output_members(request, exchange.target.capabilities.gemini_schema),
+        **_output_members(request, exchange.target.capabilities),
     }
     for name, value in request.native.items():
         if name in _OWN or name.startswith(_PATH):
@@ -161,15 +165,27 @@ def is_generation(name: str) -> bool:
     return name in _OWN or name.startswith(_PATH)
 
 
-def _output_members(request: ChatRequest, dialect: str) -> Members:
+def _output_members(request: ChatRequest, can: Capabilities) -> Members:
     output = request.output
     if output is None:
         return {}
-    if output.kind == "json_object" or not output.schema:
-        return {"responseMimeType": _JSON}
-    if dialect == "json":
+    if output.kind == "json_object" or not output.schema or not can.structured_output:
+        return {"responseMimeType": _JSON} if can.json_object else {}
+    if can.gemini_schema == "json":
         return {"responseMimeType": _JSON, "responseJsonSchema": to_json_schema(output.schema)}
     return {"responseMimeType": _JSON, "responseSchema": to_openapi(output.schema)}
+
+
+def asked_for(exchange: Exchange) -> str:
+    """Return in words the form of an answer that the model is not held to, "" where it is."""
+    output, can = exchange.request.output, exchange.target.capabilities
+    if output is None or (can.structured_output if output.schema else can.json_object):
+        return ""
+    exchange.losses.emulated("response_format")
+    asked = "Answer with one JSON object and nothing else."
+    if not output.schema:
+        return asked
+    return f"{asked} It must be valid against this JSON Schema:\n{_encode(output.schema).decode()}"
 
 
 def _thinking_config(exchange: Exchange) -> Members | None:
@@ -194,12 +210,13 @@ def _level(thinking: Thinking, exchange: Exchange) -> Members:
     effort = wanted_effort(thinking)
     if effort is None or (thinking.effort is None and (thinking.budget_tokens or 0) < 0):
         return {}
-    known = [each for each in exchange.target.capabilities.efforts if each in _EFFORTS.values()]
+    can = exchange.target.capabilities
+    known = [each for each in can.efforts if each in _EFFORTS.values()]
     if effort == "none":
         # These models always think.
         exchange.losses.clamped("thinking")
         effort = "minimal"
-    return {"thinkingLevel": nearest(effort, known).upper()}
+    return {"thinkingLevel": nearest(effort, known, can.effort_words).upper()}
 
 
 def _budget(thinking: Thinking, exchange: Exchange) -> Members:

@@ -143,7 +143,7 @@ def encode_blob(media: Media) -> Members:
         return {"inlineData": {"mimeType": media_type, "data": media.data, **title}}
     address = media.url or media.file_id
     media_type = media.media_type or _guessed(address)
-    if not media_type and not media.file_id and media.kind in {"image", "document"}:
+    if not (media_type or media.file_id or _host(address) in _FILMS) and media.kind in {"image", "document"}:
         media_type = _FALLBACKS[media.kind]
     return {"fileData": {**({"mimeType": media_type} if media_type else {}), "fileUri": address, **title}}
 

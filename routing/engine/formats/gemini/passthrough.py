@@ -11,6 +11,7 @@ import msgspec
 from routing.engine.body import Members, read_any, read_members, refuse_other_kinds, splice
 from routing.engine.errors import BadRequest, GatewayError
 from routing.engine.format import Answer, Asked, Route, StreamReader
+from routing.engine.formats.gemini.usage import queries_in, queries_of, with_searches
 from routing.engine.formats.gemini.vocabulary import ErrorObject, UsageCounts, error_body
 from routing.engine.wirejson import decode, is_json
 
@@ -72,6 +73,7 @@ def _rename_one(request: bytes, model: str) -> bytes:
 
 
 class _Answer(msgspec.Struct, rename="camel"):
+    candidates: msgspec.Raw = msgspec.Raw()
     usage_metadata: UsageCounts | None = None
     model_version: Any = None
     error: ErrorObject | None = None
@@ -90,13 +92,17 @@ def read_answer(body: bytes) -> Answer:
     if answer.error is not None:
         raise ValueError(answer.error.failure[0])
     model = answer.model_version if isinstance(answer.model_version, str) else ""
-    return Answer(usage=answer.usage_metadata.total() if answer.usage_metadata else None, model=model)
+    if answer.usage_metadata is None:
+        return Answer(usage=None, model=model)
+    usage = with_searches(answer.usage_metadata.total(), queries_in(answer.candidates), model)
+    return Answer(usage=usage, model=model)
 
 
 class _Candidate(msgspec.Struct, rename="camel"):
     index: int | None = 0
     content: msgspec.Raw = msgspec.Raw()
     finish_reason: Any = None
+    grounding_metadata: Any = None
 
 
 class _PromptFeedback(msgspec.Struct, rename="camel"):
@@ -126,6 +132,8 @@ class GeminiReader(StreamReader):
 
     _seen: set[int | None] = field(default_factory=set)
     _finished: set[int | None] = field(default_factory=set)
+    #: Web searches of each candidate.
+    _queries: dict[int | None, int] = field(default_factory=dict)
     _has_opened: bool = False
     _is_element: bool = False
 
@@ -153,11 +161,15 @@ class GeminiReader(StreamReader):
             self._seen.add(candidate.index)
             if candidate.finish_reason:
                 self._finished.add(candidate.index)
+            if candidate.grounding_metadata is not None:
+                self._queries[candidate.index] = queries_of(candidate.grounding_metadata)
             if not self.has_content:
                 content = self._decode(_CONTENT, candidate.content) or _Content()
                 self.has_content = any(
                     value for part in content.parts or () for key, value in part.items() if key != "thought"
                 )
+        if self._queries and self.usage is not None:
+            self.usage = with_searches(self.usage, self._queries, self.model)
         is_blocked = chunk.prompt_feedback is not None and bool(chunk.prompt_feedback.block_reason)
         self.is_complete = self.is_complete or is_blocked or (bool(self._seen) and self._seen == self._finished)
 

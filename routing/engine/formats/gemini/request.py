@@ -12,11 +12,11 @@ from routing.engine.errors import BadRequest
 from routing.engine.formats.gemini.contents_decoding import decode_contents, decode_system
 from routing.engine.formats.gemini.contents_encoding import encode_contents, encode_system
 from routing.engine.formats.gemini.depth import MAX_DEPTH, is_too_deep
-from routing.engine.formats.gemini.generation import decode_generation, encode_generation, is_generation
+from routing.engine.formats.gemini.generation import asked_for, decode_generation, encode_generation, is_generation
 from routing.engine.formats.gemini.media import decode_detail
 from routing.engine.formats.gemini.members import Members, camel, text
 from routing.engine.formats.gemini.tools import decode_choice, decode_tools, encode_choice, encode_tools
-from routing.engine.messages import ChatRequest
+from routing.engine.messages import ChatRequest, Text
 from routing.engine.wirejson import decode
 
 FORMAT = "gemini"
@@ -87,7 +87,8 @@ def encode_request(exchange: Exchange) -> Written:
     """Return the request for the exchange's target; path and method are told by the operation."""
     request = exchange.request
     body: Members = {"contents": encode_contents(exchange)}
-    if (system := encode_system(request.system)) is not None:
+    asked = asked_for(exchange)
+    if (system := encode_system((*request.system, Text(asked)) if asked else request.system)) is not None:
         body["systemInstruction"] = system
     if tools := encode_tools(exchange):
         body["tools"] = tools

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 import secrets
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
 
 from routing.engine.answers import Collector
 from routing.engine.codec import Exchange, UpstreamFailure
-from routing.engine.failures import ErrorInside
+from routing.engine.failures import ErrorInside, asked_wait_s, said_wait_s
 from routing.engine.formats.gemini.candidates import BLANK, CandidateWriter
 from routing.engine.formats.gemini.chunks import Chunks, error_of
 from routing.engine.formats.gemini.logprobs import encode_logprobs
@@ -21,8 +22,6 @@ from routing.engine.messages import ChatAnswer, Choice, StreamEvent, Text
 _ANY: msgspec.json.Decoder[Any] = msgspec.json.Decoder()
 _encode = msgspec.json.Encoder().encode
 _SECONDS = re.compile(r"(\d+(?:\.\d+)?) ?s\b")
-_RETRY_IN = re.compile(r"(?:retry|try again) in (\d+(?:\.\d+)?) ?(ms|s|m|h)", re.IGNORECASE)
-_UNITS_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 #: Words of the refusal of a prompt that is too long for the model.
 _TOO_LONG = ("input token count", "exceeds the maximum number of tokens")
 
@@ -51,8 +50,16 @@ def decode_answer(body: bytes, exchange: Exchange) -> ChatAnswer:
     return answer
 
 
-def decode_error(body: bytes) -> UpstreamFailure:
+def decode_error(body: bytes, headers: Mapping[bytes, bytes]) -> UpstreamFailure:
     """Return what an error answer says; see the contract."""
+    failure = _said_in(body)
+    asked_s = asked_wait_s(headers)
+    if asked_s is not None:
+        failure.retry_after_s = asked_s
+    return failure
+
+
+def _said_in(body: bytes) -> UpstreamFailure:
     try:
         found = _ANY.decode(body)
     except (ValueError, RecursionError):
@@ -87,8 +94,7 @@ def _retry_after_s(details: Any, message: str) -> float | None:
             return float(found[1])
         if isinstance(delay, dict) and isinstance(delay.get("seconds"), int | float):
             return float(delay["seconds"])
-    found = _RETRY_IN.search(message[:2000])
-    return float(found[1]) * _UNITS_S[found[2].lower()] if found else None
+    return said_wait_s(message)
 
 
 # --- a client's answer -----------------------------------------------------------------------------------------------

@@ -16,6 +16,7 @@ class OpenAIChat(OpenAIShaped):
     paths = {"/v1/chat/completions": "openai-chat"}
     output_limits = (("max_completion_tokens",), ("max_tokens",))
     choice_counts = (("n",),)
+    unread_input = (b'"file_id"', b'"file_data"')
     heartbeat = b": ka\n\n"
 
     def read_request(self, route: Route, query: Mapping[str, str], body: bytes) -> Asked:

@@ -42,6 +42,7 @@ class CallDecoder:
         self._calls: list[_Call] = []
         self._by_index: dict[int, _Call] = {}
         self._by_id: dict[str, _Call] = {}
+        self._told_ids: set[str] = set()
 
     def take(self, entries: Any, is_torn: bool, events: list[StreamEvent]) -> None:
         """Append the events of a `tool_calls` list."""
@@ -49,9 +50,15 @@ class CallDecoder:
             entries = [entries]
         if not isinstance(entries, list):
             return
+        ids: set[str] = set()
         for place, entry in enumerate(entries):
-            if isinstance(entry, dict):
-                self._take(entry, place if len(entries) > 1 else None, is_torn, events)
+            if not isinstance(entry, dict):
+                continue
+            call_id = text_of(entry.get("id"))
+            if call_id in ids and type(entry.get("index")) is not int:
+                entry = {**entry, "id": None}  # another call of the same list: it needs an id of its own
+            ids.add(call_id)
+            self._take(entry, place if len(entries) > 1 else None, is_torn, events)
 
     def number_of(self, serial: int) -> int:
         """Return the number under which a call was told."""
@@ -114,8 +121,9 @@ class CallDecoder:
     def _begin(self, call: _Call, events: list[StreamEvent]) -> None:
         call.number = self.count
         self.count += 1
-        if not call.id:
+        if not call.id or call.id in self._told_ids:
             call.id = mint_id(f"{self.exchange.request_id} {self.choice} {call.number} {call.name}")
+        self._told_ids.add(call.id)
         state = self.exchange.issued(call.signature, "call") if call.signature else None
         events.append(ToolBegan(call.number, call.id, call.name, self.choice, call.is_custom, state))
         events += [ToolDelta(call.number, text, self.choice) for text in call.held]

@@ -91,7 +91,7 @@ class ChoiceDecoder:
     # --- what is said --------------------------------------------------------------------------------------------
 
     def _read(self, delta: Delta, events: list[StreamEvent]) -> None:
-        if delta.reasoning_content or delta.reasoning or delta.reasoning_details:
+        if delta.reasoning_content or delta.reasoning or delta.reasoning_details or delta.thinking:
             self._read_reasoning(delta, events)
         content = delta.content
         if content:
@@ -158,7 +158,7 @@ class ChoiceDecoder:
         """Read thinking, told once however many members tell it."""
         details = delta.reasoning_details
         details = [each for each in details if isinstance(each, dict)] if isinstance(details, list) else []
-        text = text_of(delta.reasoning_content) or text_of(delta.reasoning)
+        text = text_of(delta.reasoning_content) or text_of(delta.reasoning) or text_of(delta.thinking)
         text = text or "".join(text_of(each.get("text")) or text_of(each.get("summary")) for each in details)
         self._think(text, events)
         self._details += details

@@ -15,6 +15,7 @@ class Delta(msgspec.Struct, gc=False):
     content: Any = None
     reasoning_content: Any = None
     reasoning: Any = None
+    thinking: Any = None
     reasoning_details: Any = None
     tool_calls: Any = None
     function_call: Any = None
@@ -82,7 +83,7 @@ class TornTexts:
 _CHUNK = msgspec.json.Decoder(Chunk)
 _ANY = msgspec.json.Decoder()
 #: Members of a delta that are text, cut where the upstream pleases.
-_TEXTS = ("content", "reasoning_content", "reasoning", "refusal")
+_TEXTS = ("content", "reasoning_content", "reasoning", "thinking", "refusal")
 
 
 def read_chunk(data: bytes) -> Chunk | None:

@@ -30,6 +30,7 @@ class OpenAIChatCodec(ClientCodec, UpstreamCodec):
     lacks = frozenset({"citations"})
     media = frozenset({"image", "document", "audio", "video"})
     takes = SHARED
+    rare = frozenset({"store", "prediction", "moderation"})
     linked = frozenset({"image", "audio", "video"})
     forgets_state = True
     spelling = {

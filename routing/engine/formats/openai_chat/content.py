@@ -38,6 +38,7 @@ _TYPES = {extension: media_type for media_type, extension in _EXTENSIONS.items()
 _SOUNDS = {"mpeg": "mp3", "x-wav": "wav", "wave": "wav", "vnd.wave": "wav", "x-m4a": "m4a"}
 _UNKNOWN = "application/octet-stream"
 _SAYS_NOTHING = frozenset({"", _UNKNOWN, "image/*"})
+_PDF = "application/pdf"
 _KINDS: dict[str, MediaKind] = {"image": "image", "audio": "audio", "video": "video"}
 
 
@@ -105,6 +106,9 @@ def _linked(part: Fields, name: str, kind: MediaKind) -> Media:
     url = link.needed("url")
     detail = link.text("detail") or part.text("detail")
     media = media_of(kind, url)
+    if media.media_type == _PDF:
+        # Many clients have no other part for it.
+        return Media("document", _PDF, data=media.data, title=part.text("filename"), cache=cache_mark(part))
     return Media(kind, media.media_type, data=media.data, url=media.url, detail=detail, cache=cache_mark(part))
 
 

@@ -38,7 +38,7 @@ def encode_request(exchange: Exchange) -> JSON:
     thinking = write_thinking(request.thinking, can, native, losses)
     shape, instruction = _write_output(request, can, losses)
     system = (*request.system, Text(instruction)) if instruction else request.system
-    said_anew = {"safety_identifier", "user", *(DIALECTS if request.thinking is not None else ())}
+    said_anew = {"safety_identifier", "user", *SHARED_CACHING, *(DIALECTS if request.thinking is not None else ())}
     native = {name: value for name, value in native.items() if name not in said_anew}
     body: JSON = {**native, "model": exchange.target.model, "messages": write_messages(exchange, system)}
     body |= _write_stream(request, can)
@@ -120,9 +120,9 @@ def _write_rest(request: ChatRequest, can: Capabilities, losses: Losses) -> JSON
     if request.cache_key and can.cache_key:
         members["prompt_cache_key"] = request.cache_key
     for name in SHARED_CACHING:
-        if request.format != FORMAT and can.cache_key and name in request.native:
+        if can.cache_key and name in request.native:
             members[name] = request.native[name]
-        elif request.format != FORMAT and name in request.native:
+        elif name in request.native:
             losses.dropped(name)
     if can.cache_control:
         members |= write_mark(request.cache, can)
@@ -142,6 +142,8 @@ def _write_output(request: ChatRequest, can: Capabilities, losses: Losses) -> tu
     if output is None:
         return {}, ""
     schema = output.schema if output.kind == "json_schema" else None
+    if schema is not None and can.structured_output and can.schema_as_value:
+        return {"response_format": {"type": "json", "value": schema}}, ""
     if schema is not None and can.structured_output:
         return {"response_format": {"type": "json_schema", "json_schema": _named(output, schema, request)}}, ""
     shape: JSON = {"response_format": {"type": "json_object"}} if can.json_object else {}

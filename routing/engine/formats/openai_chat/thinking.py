@@ -101,6 +101,10 @@ def write_thinking(thinking: Thinking | None, can: Capabilities, native: JSON, l
 def _write_effort(effort: Effort | None, can: Capabilities, losses: Losses) -> JSON:
     if effort is None:
         return {}
+    if effort == "none" and "none" not in can.efforts and can.efforts:
+        # It cannot be switched off; the least is nearest to nothing.
+        losses.emulated("thinking")
+        return {"reasoning_effort": can.efforts[0]}
     word = nearest(effort, can.efforts, can.effort_words)
     if word not in can.efforts:
         losses.dropped("thinking")

@@ -9,6 +9,7 @@ import msgspec
 
 from channels_app.engine.capabilities import Capabilities
 from routing.engine.codec import Exchange
+from routing.engine.effort import wanted_effort
 from routing.engine.formats.openai_chat.content import write_mark, write_text
 from routing.engine.formats.openai_chat.vocabulary import DETAILS, FORMAT
 from routing.engine.messages import Media, Message, Native, Opaque, Part, Reasoning, Text, ToolCall
@@ -30,6 +31,9 @@ class TurnEncoder:
         self.can = exchange.target.capabilities
         self.losses = exchange.losses
         self.is_same_format = exchange.request.format == FORMAT
+        thinking = exchange.request.thinking
+        #: Hosts with this switch think unless told not to, and then refuse a call whose thinking is left out.
+        self.thinks = self.can.thinking_switch == "thinking" and (thinking is None or wanted_effort(thinking) != "none")
 
     def write(self, run: Sequence[Message]) -> Iterator[JSON]:
         """Give the messages of a run of turns."""
@@ -120,7 +124,7 @@ class TurnEncoder:
         if "tool_calls" not in message or not self.can.reasoning_content_input:
             return False
         text = "\n\n".join(thought.text for thought in thoughts if thought.text)
-        if text:
+        if text or self.thinks:
             message[self.can.reasoning_field] = text
         return True
 

@@ -15,6 +15,8 @@ class OpenAIResponses(OpenAIShaped):
     name = "openai-responses"
     paths = {"/v1/responses": "openai-responses"}
     output_limits = (("max_output_tokens",),)
+    kept_input = ("previous_response_id", "conversation", "prompt")
+    unread_input = (b'"file_id"', b'"file_url"', b'"file_data"')
     heartbeat = b": ka\n\n"
 
     def read_request(self, route: Route, query: Mapping[str, str], body: bytes) -> Asked:

@@ -86,9 +86,12 @@ def _decode_image(part: dict[str, Any], path: str) -> Media:
     if not url and not file_id:
         raise fields.missing(f"{path}.image_url", "a URL, or a data URI in base64")
     media_type, data = data_of(url)
+    media_type = media_type or (_type_of(data) if data else "")
+    if media_type == _PDF:
+        return Media("document", _PDF, data=data, cache=_cache_mark(part))
     return Media(
         "image",
-        media_type or (_type_of(data) if data else ""),
+        media_type,
         data=data,
         url="" if data else url,
         file_id="" if url else file_id,

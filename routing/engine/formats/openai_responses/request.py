@@ -54,7 +54,7 @@ _KNOWN_TEXT = frozenset({"format", "verbosity"})
 #: What an upstream keeps between requests. `background` is kept by no one: its answer would have to be fetched later.
 _KEPT_UPSTREAM = ("previous_response_id", "conversation", "prompt")
 #: Members that this gateway sets itself.
-_OURS = frozenset({"include", "reasoning", "text", "background", "store", "safety_identifier", "user"})
+_OURS = frozenset({"include", "reasoning", "text", "background", "store", "safety_identifier", "user", *SHARED_CACHING})
 #: A client's own bookkeeping, which upstreams refuse as unknown.
 _BOOKKEEPING = "client_metadata"
 
@@ -191,8 +191,9 @@ class _Encoding:
                     code="unsupported_parameter",
                     param=name,
                 )
-        if native.get(_BOOKKEEPING):
-            self.losses.dropped(_BOOKKEEPING)
+        for name in ("store", _BOOKKEEPING):
+            if native.get(name):
+                self.losses.dropped(name)
         return {name: value for name, value in native.items() if name not in _OURS and name != _BOOKKEEPING}
 
     def _system(self) -> tuple[Text, ...]:
@@ -304,7 +305,7 @@ class _Encoding:
             members["service_tier"] = request.service_tier
         elif request.service_tier not in {"", "auto", "default"}:
             self.losses.dropped("service_tier")
-        for name in () if self.is_own else SHARED_CACHING:
+        for name in SHARED_CACHING:
             if self.can.cache_key and name in request.native:
                 members[name] = request.native[name]
             elif name in request.native:

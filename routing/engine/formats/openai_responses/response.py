@@ -28,6 +28,7 @@ from routing.engine.formats.openai_responses.output import (
 )
 from routing.engine.formats.openai_responses.toolsets import as_declared, is_search_call, joined_name, set_of
 from routing.engine.formats.openai_responses.vocabulary import (
+    CLIENT_RUN_CALLS,
     NAME,
     REDACTED,
     STATE_OF_CALL,
@@ -187,6 +188,7 @@ def said_at_least(parts: tuple[Part, ...], finish: Finish | None) -> tuple[Part,
 
 class _Answer(msgspec.Struct):
     id: Any = None
+    object: Any = None
     model: Any = None
     created_at: Any = None
     status: Any = None
@@ -212,10 +214,10 @@ def decode_answer(body: bytes, exchange: Exchange) -> ChatAnswer:
         raise ErrorInside(status, message, code_of(answer.error))
     if answer.status in ("queued", "in_progress"):
         raise ValueError("the answer is not finished")
-    if not isinstance(answer.output, list):
-        raise ValueError("the answer has no output")  # noqa: TRY004 - the contract names ValueError
-    reading = _Reading(exchange)
-    for item in answer.output:
+    if not isinstance(answer.output, list) and answer.object != "response":
+        raise ValueError("the answer has no output")  # the contract names ValueError
+    reading, output = _Reading(exchange), rows_of(answer.output)
+    for item in output:
         if isinstance(item, dict):
             reading.item(item)
     has_calls = any(isinstance(part, ToolCall) for part in reading.parts)
@@ -225,7 +227,9 @@ def decode_answer(body: bytes, exchange: Exchange) -> ChatAnswer:
         text_of(answer.model),
         seconds_of(answer.created_at),
         (Choice(tuple(reading.parts), finish, reading.logprobs or None),),
-        with_searches(read_usage(answer.usage, exchange.target.capabilities.input_includes_cache), answer.output),
+        with_searches(
+            read_usage(answer.usage, exchange.target.capabilities.input_includes_cache), rows_of(answer.output)
+        ),
         text_of(answer.service_tier),
     )
 
@@ -258,6 +262,7 @@ class _Reading:
         self.logprobs: list[Any] = []
 
     def item(self, item: dict[str, Any]) -> None:
+        item = plain_call(item, self._exchange)
         kind = text_of(item.get("type"))
         if kind == "message":
             self._message(item)
@@ -311,6 +316,15 @@ class _Reading:
         state = self._exchange.issued(blob, item_id) if blob else None
         if texts or state is not None:
             self.parts.append(Reasoning(tuple(texts), state, is_verbatim=bool(said), id=item_id))
+
+
+def plain_call(item: dict[str, Any], exchange: Exchange) -> dict[str, Any]:
+    """Return a call of a tool that clients of this format know without its schema as a function's, for all others."""
+    kind = text_of(item.get("type"))
+    if kind not in CLIENT_RUN_CALLS or exchange.request.format == NAME:
+        return item
+    told = {name: item.get(name) for name in ("id", "call_id")}
+    return {**told, "type": "function_call", "name": kind, "arguments": item.get(CLIENT_RUN_CALLS[kind])}
 
 
 def rows_of(value: Any) -> list[Any]:

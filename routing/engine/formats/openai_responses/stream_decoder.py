@@ -8,6 +8,7 @@ import msgspec
 
 from routing.engine.answers import events_of
 from routing.engine.codec import Exchange, SSEDecoder
+from routing.engine.failures import ErrorInside
 from routing.engine.formats.openai_responses.known_items import Event, Items
 from routing.engine.formats.openai_responses.response import decode_answer, finish_of, rows_of, seconds_of
 from routing.engine.formats.openai_responses.telling import Events, Telling
@@ -137,6 +138,8 @@ class ResponsesDecoder(SSEDecoder):
         self._is_over = True
         try:
             events.extend(events_of(decode_answer(data, self.exchange)))
+        except ErrorInside as inside:
+            events.append(Failed(str(inside), inside.status, inside.error.code))
         except (ValueError, RecursionError) as error:
             events.append(Failed(str(error), 0))
 

@@ -10,7 +10,7 @@ from routing.engine.formats.openai_responses.citations import citation_of
 from routing.engine.formats.openai_responses.content import native_part
 from routing.engine.formats.openai_responses.fields import json_text
 from routing.engine.formats.openai_responses.known_items import Event, Item, Items
-from routing.engine.formats.openai_responses.response import CALLS, rows_of
+from routing.engine.formats.openai_responses.response import CALLS, plain_call, rows_of
 from routing.engine.formats.openai_responses.toolsets import joined_name, set_of
 from routing.engine.formats.openai_responses.vocabulary import NAME, native_members
 from routing.engine.logprobs import read_logprobs
@@ -85,6 +85,7 @@ class Telling:
 
     def whole_item(self, item: dict[str, Any], known: Item | None, events: Events) -> None:
         """Tell what is new in an item that is whole, which is all of it where nothing was streamed."""
+        item = plain_call(item, self._exchange)
         kind = text_of(item.get("type"))
         if known is None:
             known = self._items.add(kind, item.get("id"), None)

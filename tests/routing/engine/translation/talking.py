@@ -47,6 +47,7 @@ PERMISSIVE = Capabilities(
     safety_identifier=True,
     metadata=True,
     store=True,
+    rare_members=("store", "prediction", "moderation"),
 )
 ACCOUNT = "chn_1"
 

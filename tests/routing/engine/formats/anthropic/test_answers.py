@@ -231,6 +231,24 @@ def test_a_calls_state_is_lent_to_the_thinking_before_it():
     assert history == (ToolCall("t1", "f", "{}", state=lent),)
 
 
+def test_a_calls_state_is_lent_over_the_text_between():
+    lent = state("sig", "call", format="gemini")
+    message, _ = told(Reasoning(("a",)), Text("x"), ToolCall("t1", "f", state=lent))
+    assert [block["type"] for block in message["content"]] == ["thinking", "text", "tool_use"]
+    history = asked(messages=[{"role": "assistant", "content": message["content"]}]).messages[0].parts
+    assert history == (Reasoning(("a",)), Text("x"), ToolCall("t1", "f", "{}", state=lent))
+
+
+@pytest.mark.parametrize("between", [(), (Text("x"),)])
+def test_a_calls_state_that_no_thinking_can_carry_has_a_block_of_its_own(between):
+    own, proof = state("own", format="gemini"), state("sig", "call", format="gemini")
+    message, _ = told(Reasoning(("a",), own), *between, ToolCall("t1", "f", state=proof))
+    kinds = [block["type"] for block in message["content"]]
+    assert kinds == ["thinking", *["text" for _ in between], "redacted_thinking", "tool_use"]
+    history = asked(messages=[{"role": "assistant", "content": message["content"]}]).messages[0].parts
+    assert history == (Reasoning(("a",), own), *between, ToolCall("t1", "f", "{}", state=proof))
+
+
 def test_calls():
     message, losses = told(
         ToolCall("functions.f:0", "f", '{"city": "Oslo"}'), ToolCall("t2", "ping"), ToolCall("t3", "g", '{"a": "to')
@@ -377,3 +395,7 @@ def test_the_limit_that_is_used_up_says_when_it_is_full_again():
         b"anthropic-ratelimit-requests-reset": b"2999-01-01T00:00:00Z",
     }
     assert CODEC.decode_error(b"{}", limits).retry_after_s > 1000
+    limits.pop(b"anthropic-ratelimit-requests-remaining")
+    assert CODEC.decode_error(b"{}", limits).retry_after_s > 1000
+    limits[b"anthropic-ratelimit-requests-status"] = b"allowed_warning"
+    assert CODEC.decode_error(b"{}", limits).retry_after_s is None

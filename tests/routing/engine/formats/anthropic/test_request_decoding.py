@@ -153,7 +153,7 @@ def test_documents_of_blocks_and_search_results_can_be_read_by_others():
     }
     written, result = said({"type": "document", "source": source, "title": "D"}, found)
     assert (written.kind, written.text, written.title) == ("document", "a\n\nb", "D")
-    assert (result.kind, result.text, result.title, result.context) == ("document", "x", "T", "https://e.com")
+    assert (result.kind, result.text, result.title, result.context) == ("document", "https://e.com\n\nx", "T", "")
 
 
 def test_blocks_that_only_this_format_has_are_kept_as_they_are():

@@ -328,6 +328,15 @@ def test_breakpoints_are_kept_where_the_target_has_them():
     assert "cache_control" not in json.dumps(write(request, replace(CLAUDE, cache_control=False))[0])
 
 
+def test_no_breakpoint_is_shorter_lived_than_a_later_one():
+    system, told = (Text("s", cache=CacheMark()),), Message("user", (Text("a", cache=CacheMark("12h")), Text("b")))
+    later = Message("user", (Text("c", cache=CacheMark("5m")),))
+    body, _ = write(foreign(told, Message("assistant", (Text("x"),)), later, system=system), CLAUDE)
+    blocks = [*body["system"], *(block for message in body["messages"] for block in message["content"])]
+    marks = [block["cache_control"].get("ttl") for block in blocks if "cache_control" in block]
+    assert marks == ["1h", "1h", "5m"]
+
+
 def test_no_more_breakpoints_than_four():
     parts = [Text(str(number), cache=CacheMark()) for number in range(6)]
     body, losses = write(foreign(user(*parts)))

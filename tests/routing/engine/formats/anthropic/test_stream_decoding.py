@@ -119,7 +119,7 @@ def test_a_whole_stream(size):
 
 def test_the_order_of_events(size):
     assert decoded(start() + text(0, "x") + end(), size) == [
-        Began("msg_up", "claude-up"),
+        Began("msg_up", "claude-up", usage=Usage(input_tokens=5, output_tokens=1)),
         UsageReport(Usage(input_tokens=5, output_tokens=1)),
         TextDelta("x"),
         PartEnded(),

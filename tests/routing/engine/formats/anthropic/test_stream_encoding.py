@@ -191,6 +191,32 @@ def test_calls_without_arguments_end_by_what_follows():
     assert content(*begun, ToolDelta(1, '{"a":1}'), ReasoningDelta("hm"))[:2] == [use(0, {}), use(1, {"a": 1})]
 
 
+def test_what_is_said_between_the_pieces_of_arguments_follows_them():
+    pieces = [ToolBegan(0, "t0", "f"), ToolDelta(0, '{"a"'), TextDelta("x"), ToolDelta(0, ":1}")]
+    text = {"type": "text", "text": "x"}
+    assert content(*pieces) == [use(0, {"a": 1}), text]
+    assert content(*pieces[:2], TextDelta("x"), ToolBegan(1, "t1", "f"), *pieces[3:]) == [
+        use(0, {"a": 1}),
+        use(1, {}),
+        text,
+    ]
+    thought = content(*pieces[:2], ReasoningDelta("hm"), TextDelta("x"), *pieces[3:], TextDelta("y"))
+    assert [block["type"] for block in thought] == ["tool_use", "thinking", "text"]
+    assert (thought[0], thought[2]["text"]) == (use(0, {"a": 1}), "xy")
+
+
+def test_the_message_starts_with_what_is_known_of_its_input():
+    def started(began, reckoned=0):
+        asked = exchange(target="other")
+        asked.input_tokens = reckoned
+        return read_events(CODEC.stream_encoder(asked).encode(began))[0]["message"]["usage"]
+
+    known = Usage(input_tokens=30, cache_read_tokens=10, output_tokens=1)
+    assert started(Began("up", "m", usage=known), 99) | {"cache_read_input_tokens": 10} == started(Began(usage=known))
+    assert started(Began("up", "m", usage=known))["input_tokens"] == 20
+    assert started(Began("up", "m"), 12)["input_tokens"] == 12
+
+
 def test_arguments_that_break_off_are_told_as_they_are():
     body = encoded((BEGAN, *call(0, "f", '{"a": "to'), Finished(Finish("length")), Ended()))
     assert [each["delta"]["partial_json"] for each in read_events(body) if "partial_json" in each.get("delta", ())] == [
@@ -247,6 +273,17 @@ def test_a_calls_state_is_lent_to_the_thinking_before_it():
     assert unwrap(thinking["signature"]).blob == ""
     redacted, _ = content(*call(0, state=lent))
     assert redacted == {"type": "redacted_thinking", "data": wrap(lent)}
+
+
+def test_a_calls_state_that_no_thinking_can_carry_has_a_block_of_its_own():
+    own, proof = state("own", format="gemini"), state("sig", "call", format="gemini")
+    told = content(ReasoningDelta("a"), ReasoningState(own), *call(0, state=proof))
+    assert told[0] == {"type": "thinking", "thinking": "a", "signature": wrap(own)}
+    assert told[1] == {"type": "redacted_thinking", "data": wrap(proof)}
+    told = content(ReasoningDelta("a"), ReasoningState(own), TextDelta("x"), *call(0, state=proof))
+    assert [block["type"] for block in told] == ["thinking", "text", "redacted_thinking", "tool_use"]
+    told = content(ReasoningDelta("a"), TextDelta("x"), *call(0, state=proof))
+    assert [block["type"] for block in told] == ["thinking", "text", "tool_use"]
 
 
 def test_ids_fit_the_format():

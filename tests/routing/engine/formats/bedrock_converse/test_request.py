@@ -196,7 +196,7 @@ def test_prompt_parts_worth_caching_end_in_a_cache_point():
     ],
 )
 def test_media_have_formats_and_names(media, sent):
-    body, losses = written(CODEC, chat(user("Look", media)))
+    body, losses = written(CODEC, chat(user("Look", media)), own_urls=("s3://",))
     assert body["messages"][0]["content"] == [{"text": "Look"}, sent]
     assert losses == []
 
@@ -378,3 +378,8 @@ def test_schemas_are_held_to_or_asked_for():
 
 def test_streams_have_a_path_of_their_own():
     assert [CODEC.operation(False), CODEC.operation(True)] == ["bedrock-converse", "bedrock-converse:stream"]
+
+
+def test_models_that_take_one_of_two_are_sent_the_temperature():
+    body, losses = written(CODEC, chat("Hi", temperature=0.5, top_p=0.5), CLAUDE, sampling_together=False)
+    assert (body["inferenceConfig"], losses) == ({"temperature": 0.5}, ["dropped:top_p"])

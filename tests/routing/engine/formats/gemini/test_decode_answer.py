@@ -3,6 +3,8 @@ import json
 import pytest
 
 from analytics.engine.record import Usage
+from routing.engine.format import Asked
+from routing.engine.formats.gemini.passthrough import GeminiReader, read_answer
 from routing.engine.messages import (
     Began,
     Citation,
@@ -377,6 +379,44 @@ def test_usage(counts, usage):
     assert [event.usage for event in events if isinstance(event, UsageReport)] == [usage]
 
 
+GROUNDED = {"webSearchQueries": ["a", "b", "a b"]}
+SPENT = {"promptTokenCount": 3, "candidatesTokenCount": 2}
+
+
+@pytest.mark.parametrize(
+    ("model", "metadata", "searches"),
+    [
+        ("gemini-3-pro-preview", GROUNDED, 3),
+        ("gemini-2.5-flash", GROUNDED, 1),
+        ("gemini-flash-latest", GROUNDED, 3),
+        ("gemini-2.5-flash", {"groundingChunks": []}, 0),
+        ("gemini-3.5-flash", {"webSearchQueries": "a"}, 0),
+        ("gemini-3.5-flash", "searched", 0),
+    ],
+)
+def test_searches_are_counted_as_they_are_charged(model, metadata, searches):
+    """Each query since the third generation, once a prompt before."""
+    told = chunk({"text": "a"}, finish="STOP", usageMetadata=SPENT, modelVersion=model)
+    told["candidates"][0]["groundingMetadata"] = metadata
+    assert whole(told).usage.web_searches == searches
+    assert read_answer(json.dumps(told).encode()).usage.web_searches == searches
+    reader = GeminiReader(Asked(model))
+    reader.read(b"", json.dumps(told).encode())
+    assert reader.usage.web_searches == searches
+
+
+def test_searches_told_after_the_usage_are_counted_too():
+    late = chunk(finish="STOP", modelVersion="gemini-3-pro")
+    late["candidates"][0]["groundingMetadata"] = GROUNDED
+    told = [chunk({"text": "a"}, usageMetadata=SPENT, modelVersion="gemini-3-pro"), late]
+    reports = [event.usage for event in decode_stream(sse(*told)) if isinstance(event, UsageReport)]
+    assert [usage.web_searches for usage in reports] == [0, 3]
+    reader = GeminiReader(Asked("gemini-3-pro"))
+    for each in told:
+        reader.read(b"", json.dumps(each).encode())
+    assert reader.usage.web_searches == 3 and reader.usage.output_tokens == 2
+
+
 def test_cached_input_beside_the_input_is_added():
     going = exchange(input_includes_cache=False)
     counts = {"promptTokenCount": 5, "cachedContentTokenCount": 20}
@@ -511,6 +551,11 @@ def test_json_where_a_stream_was_promised_is_read_as_what_it_is(shape):
 def test_error_answers(body, message, code, retry_after_s):
     said = CODEC.decode_error(json.dumps(body).encode(), {})
     assert (said.message, said.code, said.retry_after_s) == (message, code, retry_after_s)
+
+
+@pytest.mark.parametrize("body", [b"", b'{"error":{"message":"no","details":[{"retryDelay":"9s"}]}}'])
+def test_a_header_says_how_long_to_wait(body):
+    assert CODEC.decode_error(body, {b"retry-after": b"4"}).retry_after_s == 4
 
 
 @pytest.mark.parametrize("body", [b"", b"<html>502</html>", b"\xff", b"[" * 100_000])

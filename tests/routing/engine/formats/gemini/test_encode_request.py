@@ -269,6 +269,21 @@ def test_first_call_of_each_turn_has_a_signature_where_one_is_demanded():
     assert not any("thoughtSignature" in part for turn in contents(*messages) for part in turn["parts"])
 
 
+def test_turns_before_the_users_last_question_need_no_signature():
+    turns = contents(
+        said("q"),
+        answered(CALL),
+        Message("user", (ToolResult("c", name="f"),)),
+        answered(Text("done")),
+        said("and?"),
+        answered(ToolCall("d", "f", "{}")),
+        Message("user", (ToolResult("d", name="f"), Text("hurry"))),
+        to="gemini-3-flash",
+    )
+    calls = [part for turn in turns for part in turn["parts"] if "functionCall" in part]
+    assert [part.get("thoughtSignature") for part in calls] == [None, "skip_thought_signature_validator"]
+
+
 # --- tools -----------------------------------------------------------------------------------------------------------
 
 
@@ -403,6 +418,7 @@ def test_schemas_of_answers():
         ("gemini-3-flash", Thinking(effort="low"), {"includeThoughts": True, "thinkingLevel": "LOW"}),
         ("gemini-3-flash", Thinking(effort="max"), {"includeThoughts": True, "thinkingLevel": "HIGH"}),
         ("gemini-3.1-pro", Thinking(effort="xhigh"), {"includeThoughts": True, "thinkingLevel": "XHIGH"}),
+        ("gemini-3.1-pro", Thinking(effort="max"), {"includeThoughts": True, "thinkingLevel": "HIGH"}),
         (
             "gemini-3-flash",
             Thinking("enabled", budget_tokens=8000),
@@ -510,3 +526,19 @@ def test_foreign_natives_never_arrive():
     native = Native("anthropic", "server_tool_use", {"type": "server_tool_use"})
     body, losses = written(asked("anthropic", messages=(Message("user", (Text("a"), native)),), native={"betas2": [1]}))
     assert (body, losses) == ({"contents": [user({"text": "a"})]}, {"dropped:server_tool_use", "dropped:betas2"})
+
+
+def test_a_form_is_asked_for_in_words_where_the_model_is_held_to_none():
+    request = asked(system=(Text("s"),), output=OutputFormat("json_schema", SCHEMA))
+    body, losses = written(request, structured_output=False)
+    assert body["generationConfig"] == {"responseMimeType": "application/json"}
+    first, asked_for = body["systemInstruction"]["parts"]
+    assert (first, json.dumps(SCHEMA, separators=(",", ":")) in asked_for["text"]) == ({"text": "s"}, True)
+    assert "emulated:response_format" in losses
+    body, losses = written(asked(output=OutputFormat("json_object")), json_object=False)
+    assert ("generationConfig" in body, "emulated:response_format" in losses) == (False, True)
+
+
+def test_a_film_in_a_pictures_part_is_not_called_a_picture():
+    film = Message("user", (Media("image", url="https://www.youtube.com/watch?v=1"),))
+    assert contents(film)[0]["parts"] == [{"fileData": {"fileUri": "https://www.youtube.com/watch?v=1"}}]

@@ -49,6 +49,36 @@ def message(*parts, **options) -> dict:
 # --- from an upstream --------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("indexes", [({}, {}), ({"index": 0}, {"index": 1})])
+def test_calls_that_share_an_id_are_told_apart(indexes):
+    calls = [{"id": "x", "function": {"name": "f", "arguments": f'{{"n":{n}}}'}, **indexes[n]} for n in (0, 1)]
+    one, two = understood(completion({"tool_calls": calls}, "tool_calls")).choices[0].parts
+    assert (one.arguments, two.arguments) == ('{"n":0}', '{"n":1}')
+    assert one.id == "x" != two.id
+
+
+@pytest.mark.parametrize("member", ["reasoning_content", "reasoning", "thinking"])
+def test_thinking_by_any_of_its_names(member):
+    assert understood(completion({"content": "x", member: "hm"})).choices[0].parts == (Reasoning(("hm",)), Text("x"))
+
+
+@pytest.mark.parametrize(
+    "counts",
+    [
+        {"prompt_tokens_details": {"cached_tokens": 64, "cache_write_tokens": 6}},
+        {"prompt_tokens_details": {"cached_tokens": 64, "cache_creation_input_tokens": 6, "cache_type": "ephemeral"}},
+        {"prompt_tokens_details": {"cache_read_input_tokens": 64.0, "cache_creation_tokens": 6.0}},
+        {"cache_read_input_tokens": 64, "cache_creation_input_tokens": 6},
+        {"prompt_cache_hit_tokens": 64, "cache_write_tokens": 6},
+    ],
+)
+def test_cached_tokens_by_any_of_their_names(counts):
+    usage = understood(
+        completion({"content": "x"}, usage={"prompt_tokens": 100, "completion_tokens": 5, **counts})
+    ).usage
+    assert usage == Usage(input_tokens=100, output_tokens=5, cache_read_tokens=64, cache_write_tokens=6)
+
+
 def test_whole_answer():
     answer = understood(
         completion(

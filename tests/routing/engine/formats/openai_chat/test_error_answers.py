@@ -46,6 +46,18 @@ def test_what_is_no_json_says_nothing(body):
         ({b"retry-after": b"7", b"retry-after-ms": b"1500"}, "", 1.5),
         ({b"x-ratelimit-reset-requests": b"1s", b"x-ratelimit-reset-tokens": b"6m0.5s"}, "", 360.5),
         ({b"x-ratelimit-reset-tokens": b"21ms"}, "", 0.021),
+        ({b"x-ratelimit-reset-requests": b"9"}, "", 9),
+        (
+            {
+                b"x-ratelimit-reset-requests": b"1s",
+                b"x-ratelimit-remaining-requests": b"0",
+                b"x-ratelimit-reset-tokens": b"6m0s",
+                b"x-ratelimit-remaining-tokens": b"900",
+            },
+            "",
+            1,
+        ),
+        ({}, "Please try again in 1m30s.", 90),
         ({}, "Rate limit reached. Please try again in 1.2s.", 1.2),
         ({}, "try again in 300ms", 0.3),
         ({b"retry-after": b"Wed, 21 Oct 2026 07:28:00 GMT"}, "", None),

@@ -494,3 +494,9 @@ def test_wrong_shapes_are_refused_with_their_place(members, param):
 @pytest.mark.parametrize("body", [b"", b"{", b"[]", b'{"model":"\xff"}', b"[" * 100_000, b'{"seed":1e9999}'])
 def test_what_is_no_json_object_is_refused(body):
     refusal(body)
+
+
+def test_a_document_in_a_pictures_part_is_a_document():
+    url = "data:application/pdf;base64,JVBERi0="
+    given = {"role": "user", "content": [{"type": "image_url", "image_url": {"url": url, "detail": "high"}}]}
+    assert parts(given) == (Media("document", "application/pdf", data="JVBERi0="),)

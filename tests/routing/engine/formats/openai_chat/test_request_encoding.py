@@ -395,13 +395,18 @@ def test_every_switch_of_thinking(thinking, can, wanted):
     [
         (Thinking(effort="high"), {}),
         (Thinking("disabled"), {}),
-        (Thinking("disabled"), {"reasoning_effort": True, "efforts": ("low", "high")}),
+        (Thinking("disabled"), {"reasoning_effort": True, "efforts": ()}),
     ],
 )
 def test_thinking_that_cannot_be_said_is_dropped(thinking, can):
     sent, lost = written(asked(thinking=thinking), **can)
     assert "reasoning_effort" not in sent
     assert lost == ("dropped:thinking",)
+
+
+def test_a_model_that_cannot_be_kept_from_thinking_thinks_least():
+    sent, lost = written(asked(thinking=Thinking("disabled")), reasoning_effort=True, efforts=("minimal", "low"))
+    assert (sent["reasoning_effort"], lost) == ("minimal", ("emulated:thinking",))
 
 
 def test_dialects_words_go_through_to_a_server_without_a_known_switch():
@@ -680,3 +685,26 @@ def test_beginning_of_an_answer_is_marked_where_that_is_known():
     assert ("prefix" in sent["messages"][1], lost) == (False, ("emulated:prefill",))
     done = asked(user(Text("q")), model(Text("a")), user(Text("?")))
     assert not any("prefix" in message for message in messages(done, prefix=True))
+
+
+def test_a_schema_in_the_hosts_own_words():
+    output = OutputFormat("json_schema", {"type": "object"}, name="n")
+    sent, lost = written(asked(output=output), schema_as_value=True)
+    assert (sent["response_format"], lost) == ({"type": "json", "value": {"type": "object"}}, ())
+
+
+def test_caching_goes_where_its_key_is_known():
+    request = decoded(messages=[{"role": "user", "content": "hi"}], prompt_cache_retention="24h")
+    assert written(request, cache_key=True)[0]["prompt_cache_retention"] == "24h"
+    sent, lost = written(request)
+    assert ("prompt_cache_retention" in sent, lost) == (False, ("dropped:prompt_cache_retention",))
+
+
+@pytest.mark.parametrize(
+    ("thinking", "switch", "said"),
+    [(None, "thinking", ""), (Thinking("disabled"), "thinking", None), (None, "", None)],
+)
+def test_a_call_without_thinking_says_so_where_its_absence_is_refused(thinking, switch, said):
+    request = asked(user(Text("q")), model(CALL), user(RESULT), thinking=thinking)
+    sent = messages(request, reasoning_content_input=True, thinking_switch=switch)
+    assert sent[1].get("reasoning_content") == said

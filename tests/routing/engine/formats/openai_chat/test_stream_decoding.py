@@ -454,6 +454,7 @@ def test_usage_before_anything_else_waits_for_the_beginning():
         ({"error": {"message": "m", "type": "server_error", "code": 500}}, Failed("m", 500, "server_error")),
         ({"error": {"message": "m", "code": "rate_limit_exceeded"}}, Failed("m", 429, "rate_limit_exceeded")),
         ({"error": {"message": "m", "code": 502}, "choices": []}, Failed("m", 502)),
+        ({"error": {"message": "m", "code": "429", "type": "requests"}}, Failed("m", 429, "requests")),
         ({"error": "m", "error_type": "overloaded"}, Failed("m", 0, "overloaded")),
         (
             {"object": "error", "message": "m", "type": "BadRequestError", "code": 400},

@@ -306,6 +306,23 @@ def test_items_may_lack_nearly_everything():
     assert got.usage.output_tokens == 5
 
 
+def test_an_output_that_is_null_is_an_empty_one():
+    assert heard(object="response", output=None).choices[0].parts == ()
+
+
+def test_a_call_without_a_schema_is_a_functions_for_other_formats():
+    operation = {"type": "create_file", "path": "a", "diff": "+x"}
+    got = heard(output=[{"type": "apply_patch_call", "id": "apc_1", "call_id": "c1", "operation": operation}])
+    (call,) = got.choices[0].parts
+    assert (call.id, call.name, json.loads(call.arguments)) == ("c1", "apply_patch_call", operation)
+    assert got.choices[0].finish.reason == "tool_calls"
+    own = CODEC.decode_answer(
+        json.dumps({"status": "completed", "output": [{"type": "apply_patch_call", "call_id": "c1"}]}).encode(),
+        exchange(ask()),
+    )
+    assert isinstance(own.choices[0].parts[0], Native)
+
+
 def test_cached_tokens_that_stand_beside_the_input_are_added():
     body = json.dumps({"status": "completed", "output": [], "usage": USAGE}).encode()
     assert CODEC.decode_answer(body, exchange(input_includes_cache=False)).usage.input_tokens == 185

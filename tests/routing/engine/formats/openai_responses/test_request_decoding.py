@@ -115,6 +115,10 @@ def test_outputs_may_be_lists_with_pictures_and_files():
             Media("image", "image/svg+xml", "PHN2Zw=="),
         ),
         (
+            {"type": "input_image", "image_url": "data:application/pdf;base64,JVBERi0="},
+            Media("document", "application/pdf", "JVBERi0="),
+        ),
+        (
             {"type": "input_file", "file_data": "data:text/csv;base64,YSxi", "filename": "t"},
             Media("document", "text/csv", "YSxi", title="t"),
         ),

@@ -413,7 +413,9 @@ def test_state_that_an_upstream_does_not_keep_is_refused():
 
 
 def test_nothing_is_ever_stored():
-    assert write(ask(store=True))[0]["store"] is False
+    body, losses = write(ask(store=True))
+    assert (body["store"], losses) == (False, ("dropped:store",))
+    assert write(ask(store=False))[1] == ()
 
 
 def test_foreign_parts_are_dropped_and_noted():
