@@ -45,7 +45,7 @@ from routing.serializers import (
     TriedSerializer,
 )
 from routing.simulation import UnknownPath, guessed_path, live_gateway, simulate, snapshot_now
-from routing.snapshots import DoesNotCompile
+from routing.snapshots import DoesNotCompile, compile_key
 from tenants.engine.money import usd_text
 from tenants.engine.principal import Principal
 from tenants.problems import FieldError, Problem
@@ -271,13 +271,17 @@ def _usd(nano_usd: int | None) -> str | None:
 
 
 def _principal(tenant_id: str, key: str) -> Principal:
-    """Return the key that a trial is for; without one, somebody who may do everything."""
+    """Return the key that a trial is for; without one, somebody who may do everything.
+
+    Raises:
+        DoesNotCompile: one of its limits is not usable.
+    """
     if not key:
         return Principal(tenant_id=tenant_id, key_id="", key_slug="(none)")
     row = key_named(name=key)
     if row is None:
         raise _wrong("key", f"There is no key {key!r}.")
-    return principal_of_key(key=row)
+    return compile_key(principal=principal_of_key(key=row))
 
 
 def _transformer(name: str) -> dict[str, Any]:

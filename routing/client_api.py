@@ -11,7 +11,7 @@ from routing.engine.errors import GatewayError
 from routing.engine.snapshot import Snapshot
 from routing.selectors import ServedModel, models_for
 from routing.simulation import UnknownPath, guessed_path, live_gateway, simulate, snapshot_now
-from routing.snapshots import DoesNotCompile
+from routing.snapshots import DoesNotCompile, compile_key
 from tenants.client_api import ClientError, ClientRequest
 from tenants.context import in_tenant
 from tenants.engine.principal import Principal
@@ -58,7 +58,7 @@ class RefusalOut(Schema):
 
 
 class RehearsedOut(Schema):
-    """What would become of the request now."""
+    """What would become of the request now; `unsure` says what only the real request finds out."""
 
     object: str
     request_id: str
@@ -67,15 +67,17 @@ class RehearsedOut(Schema):
     upstream_format: str
     decision: dict[str, Any]
     error: RefusalOut | None
+    unsure: list[str]
 
 
 @router.post("/routing/test", response=RehearsedOut, tags=["routing"])
 async def routing_test(request: ClientRequest, given: RoutingTrialIn) -> dict[str, Any]:
     """Tell where a request with this key would go and why; nothing is sent, counted or recorded."""
     try:
+        snapshot, principal = await in_tenant(request.auth.tenant_id, _compiled, principal=request.auth)
         told = await simulate(
-            snapshot=await in_tenant(request.auth.tenant_id, _snapshot, principal=request.auth),
-            principal=request.auth,
+            snapshot=snapshot,
+            principal=principal,
             gateway=live_gateway(request),
             path=given.path or guessed_path(given.request),
             body=given.request,
@@ -91,5 +93,5 @@ async def routing_test(request: ClientRequest, given: RoutingTrialIn) -> dict[st
     return found
 
 
-def _snapshot(*, principal: Principal) -> Snapshot:
-    return snapshot_now(tenant=Tenant.objects.get(pk=principal.tenant_id))
+def _compiled(*, principal: Principal) -> tuple[Snapshot, Principal]:
+    return snapshot_now(tenant=Tenant.objects.get(pk=principal.tenant_id)), compile_key(principal=principal)

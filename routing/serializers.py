@@ -108,6 +108,9 @@ class RehearsedSerializer(serializers.Serializer):
     upstream_format = serializers.CharField()
     decision = serializers.JSONField(help_text="Rules, candidates, limits and quotas with what was measured.")
     error = serializers.JSONField(help_text="{status, code, message, retry_after_s}, or null.", allow_null=True)
+    unsure = serializers.ListField(
+        child=serializers.CharField(), help_text="What it depends on that only the real request finds out."
+    )
 
 
 class ReplaySerializer(Strict):

@@ -2,22 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import msgspec
+from django.conf import settings
+from django.db import connection
 from django.http import HttpRequest
+from psycopg.conninfo import make_conninfo
 
+from analytics.engine.ledger import Ledger
 from analytics.engine.price_book import Prices
 from analytics.price_books import price_book_read
 from channels_app.engine.providers import PROVIDERS
+from routing.engine.accounts import Accounts
+from routing.engine.budget import Budget
 from routing.engine.call import Call
 from routing.engine.choosing import prepare
+from routing.engine.errors import GatewayError
 from routing.engine.gateway import SCOPE_KEY, Gateway
 from routing.engine.paths import Paths
-from routing.engine.pipeline import understand
-from routing.engine.rehearsal import Rehearsed, foresee
+from routing.engine.pipeline import check_key, check_tenant, understand
+from routing.engine.rehearsal import Rehearsed, foresee, refusal_of
 from routing.engine.ruleset import rules_of
 from routing.engine.snapshot import Snapshot, build_snapshot
+from routing.engine.store import Store
+from routing.engine.stores.memory import MemoryStore
+from routing.engine.stores.valkey import ValkeyStore
 from routing.snapshots import compile_tenant
 from tenants.engine.ids import new_id
 from tenants.engine.principal import Principal
@@ -39,15 +52,40 @@ class UnknownPath(ValueError):
     """The path takes no requests."""
 
 
-def live_gateway(request: HttpRequest) -> Gateway:
-    """Return the gateway of the process that answers a page, so that its breakers and counters are minded.
-
-    A process without one has seen no upstream fail: it answers as a gateway would that has just started.
-    """
+def live_gateway(request: HttpRequest) -> Gateway | None:
+    """Return the gateway of the process that answers a page, so that its breakers and counters are minded."""
     found = getattr(request, "scope", {}).get(SCOPE_KEY)
-    if isinstance(found, Gateway):
-        return found
-    return Gateway(configuration=_NOTHING, upstreams=_NOTHING, records=_NOTHING)
+    return found if isinstance(found, Gateway) else None
+
+
+@asynccontextmanager
+async def _new_gateway() -> AsyncIterator[Gateway]:
+    """Give a gateway as one that has just started: it knows what lies in the store and the ledger, and no more."""
+    env = settings.ENV
+    store: Store = ValkeyStore(env.redis_url) if env.redis_url else MemoryStore()
+    database = connection.settings_dict
+    ledger = Ledger(
+        make_conninfo(
+            dbname=database["NAME"], user=database["USER"], password=database["PASSWORD"], host=database["HOST"],
+            port=database["PORT"],
+        ),
+        new_id("prc"),
+        lease_s=env.quota_lease_s,
+    )  # fmt: skip
+    accounts = Accounts(ledger, Path())
+    budget = Budget(accounts, base_url=env.public_url, default_output_tokens=env.default_output_tokens)
+    try:
+        yield Gateway(
+            configuration=_NOTHING,
+            upstreams=_NOTHING,
+            records=_NOTHING,
+            budget=budget,
+            store=store,
+            base_url=env.public_url,
+        )
+    finally:
+        await ledger.close()
+        await store.close()
 
 
 def guessed_path(body: Any) -> str:
@@ -75,7 +113,7 @@ async def simulate(
     *,
     snapshot: Snapshot,
     principal: Principal,
-    gateway: Gateway,
+    gateway: Gateway | None,
     path: str,
     body: Any,
     headers: dict[str, str],
@@ -84,6 +122,15 @@ async def simulate(
     """Return what would become of a request: the gateway's own steps up to the first try.
 
     Async, so that it runs on the loop that the live gateway's state belongs to; what takes long is done beside it.
+
+    Args:
+        snapshot: the tenant's configuration.
+        principal: whose request it would be.
+        gateway: the one of this process; None: as one would answer that has just started.
+        path: where the request would go.
+        body: its body, as JSON-able data.
+        headers: its headers, but for the key.
+        client_address: where it would come from.
 
     Raises:
         UnknownPath: no request goes to this path.
@@ -103,6 +150,14 @@ async def simulate(
         principal=principal,
         snapshot=snapshot,
     )
+    try:
+        check_key(principal, settings.ENV.public_url)
+        check_tenant(snapshot)
+    except GatewayError as refused:
+        return refusal_of(call, refused)
     understand(call)
     await prepare(call)
-    return foresee(call, gateway)
+    if gateway is not None:
+        return await foresee(call, gateway)
+    async with _new_gateway() as new:
+        return await foresee(call, new)

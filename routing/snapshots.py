@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 from django.db import connection
-from django.db.models import F, Q
+from django.db.models import F, Q, QuerySet
 from django.utils import timezone
 
 from channels_app.engine.providers import PROVIDERS
@@ -23,6 +23,7 @@ from routing.engine.document import (
     encode_document,
 )
 from routing.engine.limiters import terms_of
+from routing.engine.snapshot import in_order
 from routing.engine.source import SNAPSHOT_NOTICE
 from routing.engine.strategies import STRATEGIES
 from routing.engine.transformers import chain_of
@@ -30,6 +31,7 @@ from routing.models import ModelAlias, ModelFallback, RoutingPolicy, RoutingRule
 from routing.selectors import rules_all
 from tenants.context import platform_scope, tenant_scope
 from tenants.engine.limits import LimitSpec
+from tenants.engine.principal import Principal
 from tenants.models import ConfigState, Limit, LimitScope, Quota, Scope, Tenant
 
 logger = logging.getLogger("routex.snapshots")
@@ -109,7 +111,7 @@ def compile_tenant(*, tenant: Tenant, version: int) -> TenantDocument:
         private_upstreams=tuple(tenant.private_upstreams),
         channels=tuple(_channel(channel) for channel in Channel.objects.prefetch_related("credentials")),
         aliases={alias.name: alias.target for alias in ModelAlias.objects.all()},
-        limits=_limits(),
+        limits=_limits(Limit.objects.exclude(scope=LimitScope.KEY)),
         fallbacks={row.model: tuple(row.fallbacks) for row in ModelFallback.objects.all()},
         timezone=tenant.timezone,
         quotas=tuple(quota.spec for quota in Quota.objects.exclude(scope=Scope.KEY)),
@@ -142,10 +144,23 @@ def _rule(rule: RoutingRule) -> RuleSpec:
     )
 
 
-def _limits() -> tuple[LimitSpec, ...]:
-    """Return the limits of the tenant, its channels and models; a key's own go to the gateways with the key."""
+def compile_key(*, principal: Principal) -> Principal:
+    """Return a key with its own limits and quotas as they are in the database now.
+
+    Raises:
+        DoesNotCompile: there is no limiter for one of them.
+    """
+    limits = Limit.objects.filter(scope=LimitScope.KEY, scope_id=principal.key_id)
+    quotas = Quota.objects.filter(scope=Scope.KEY, scope_id=principal.key_id)
+    return msgspec.structs.replace(
+        principal, limits=in_order(_limits(limits)), quotas=tuple(quota.spec for quota in quotas)
+    )
+
+
+def _limits(rows: QuerySet[Limit]) -> tuple[LimitSpec, ...]:
+    """Return limits as the gateways count them; a key's own go to these with the key, all others with the tenant."""
     found = []
-    for row in Limit.objects.exclude(scope=LimitScope.KEY).order_by("scope", "scope_id", "kind", "window_s"):
+    for row in rows.order_by("scope", "scope_id", "kind", "window_s"):
         try:
             spec = msgspec.convert({name: getattr(row, name) for name in LimitSpec.__struct_fields__}, LimitSpec)
             terms_of(spec)

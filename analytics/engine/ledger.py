@@ -67,6 +67,10 @@ FROM (
     FROM {LEASE} WHERE quota_id = %(quota)s AND window_start = to_timestamp(%(start)s) AND id <> %(lease)s
 ) AS elsewhere
 """  # noqa: S608 constants only
+_DRAWN = f"""
+SELECT coalesce(sum(drawn), 0)::bigint FROM {WINDOW}
+WHERE quota_id = %(quota)s AND window_start = to_timestamp(%(start)s)
+"""  # noqa: S608 constants only
 _SHORT = f"""
 SELECT quota_id FROM {WINDOW} JOIN unnest(%(quotas)s::text[], %(starts)s::float8[]) AS asked (id, start_s)
     ON quota_id = asked.id AND window_start = to_timestamp(asked.start_s)
@@ -200,6 +204,11 @@ class Ledger:
         """Return how a window stands, seen from one of its leases."""
         [(spent, held)] = await self._run(_STANDING, {"quota": quota_id, "start": start_s, "lease": lease_id})
         return Standing(int(spent), int(held))
+
+    async def drawn(self, quota_id: str, start_s: int) -> int:
+        """Return how much of a window is drawn by all processes together."""
+        [(amount,)] = await self._run(_DRAWN, {"quota": quota_id, "start": start_s})
+        return int(amount)
 
     async def short(self, windows: Sequence[tuple[str, int]]) -> set[str]:
         """Return the quotas of which somebody lately wanted more than was left."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -24,6 +24,17 @@ class Taken(msgspec.Struct, frozen=True):
     #: How long the request stood in a queue.
     waited_s: float = 0.0
     #: Nothing was counted: the shared counters are away, and this limit then lets nothing through.
+    is_closed: bool = False
+
+
+class Standing(NamedTuple):
+    """How a limit stands: the limiter's state, and what this process holds of it where permits come back."""
+
+    state: Any
+    held: int = 0
+    #: Until when other processes may hold permits that they do not need, and give back.
+    others_until_s: float = 0.0
+    #: The shared counters are away, and the limit then lets nothing through.
     is_closed: bool = False
 
 
@@ -87,6 +98,19 @@ class Account:
         """Note whether an upstream took what was let through, or called it too much."""
         now_s = self._store.now_s()
         self._local = self._limiter.heard(self._terms, self._state_at(now_s), now_s, not is_refusal, is_refusal)
+
+    async def standing(self) -> Standing:
+        """Return how the limit stands, everywhere where it is counted; changes nothing."""
+        return Standing(self._state_at(self._store.now_s()), self._held)
+
+    def would_make_room(self, flow: Flow) -> bool:
+        """Whether somebody who waits for this limit would lose their place to that flow."""
+        return self._queue is not None and self._queue.would_make_room(flow)
+
+    def reached(self, left: int) -> str:
+        """Return how full the limit is that refused, with so many permits left, as a person says it."""
+        now_s = self._store.now_s()
+        return self._limiter.reached(self._terms, self._state_at(now_s), now_s, left)
 
     def left(self) -> int:
         """Return how many permits could be taken now, as far as this process knows."""

@@ -53,6 +53,10 @@ class Lease:
         """Return what may still be reserved; less than nothing after an answer that cost more than its worst case."""
         return self.amount - self.used - self.reserved
 
+    def covers(self, amount: int, now_s: float) -> bool:
+        """Whether so much may be reserved now without asking anybody."""
+        return amount <= self.amount - self.used - self.reserved and now_s < self.good_until_s
+
 
 @dataclass(slots=True)
 class Account:
@@ -133,6 +137,11 @@ class Accounts:
             account.spec, account.used_up_until_s = spec, 0.0
         return account
 
+    def known(self, spec: QuotaSpec, tenant_id: str) -> Account | None:
+        """Return the account of a quota's window that is now, if there is one here already."""
+        account = self._accounts.get((tenant_id, spec.id))
+        return account if account is not None and account.span.holds(self.now_s()) else None
+
     # --- in memory ---------------------------------------------------------------------------------------------
 
     def take(
@@ -145,7 +154,7 @@ class Accounts:
         """
         lease = account.lease
         account.asked_at_s = now_s = self.clock()
-        if amount > lease.free or now_s >= lease.good_until_s or (account.turn.locked() and not is_first):
+        if not lease.covers(amount, now_s) or (account.turn.locked() and not is_first):
             return None
         request_id, key_id, started_us = request
         if self._journal is None:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable
 from typing import Literal
 
-from routing.engine.account import Grant, Taken
+from routing.engine.account import Grant
 from routing.engine.call import Call
 from routing.engine.decision import SpendTrace
 from routing.engine.errors import GatewayError, RateLimited, Unavailable
@@ -39,23 +39,6 @@ async def admit_by_limits(call: Call, gateway: Gateway, groups: list[list[Candid
         give_back(grants)
         raise _refusal(call, refused)
     call.grants = grants
-
-
-def foresee_limits(call: Call, gateway: Gateway, groups: list[list[Candidate]]) -> None:
-    """Note how the limits stand that the request would have to pass, as this process knows them; takes nothing.
-
-    Raises:
-        RateLimited: a limit has too little left for now.
-    """
-    assert call.snapshot is not None and call.principal is not None
-    for spec in joined(call.principal.limits, call.snapshot.limits_of(_model_of(groups))):
-        n = max(1, input_tokens(call)) if spec.kind == "tokens" else 1
-        account = gateway.limits.account(call.principal.tenant_id, spec)
-        left = account.left()
-        trace = SpendTrace(f"{_owner(call, spec)}: {account.text}", n, left, refused="" if left >= n else "reached")
-        call.decision.spends.append(trace)
-        if left < n:
-            raise _refusal(call, Grant(account, spec, n, Taken(False, account.reset_s(account.now_s()), left)))
 
 
 async def take_for_channel(
@@ -186,15 +169,15 @@ def _refusal(call: Call, refused: Grant) -> GatewayError:
         about = f"This request has about {refused.n} tokens: too many for" if counted == "tokens" else "Nothing passes"
         return RateLimited(f"{about} the limit of {text} for {owner}.", counted=counted, should_retry=False)
     seconds = max(1, math.ceil(taken.wait_s))
-    used = max(0, spec.limit - taken.left)
     if spec.kind == "concurrency":
+        used = max(0, spec.limit - taken.left)
         return RateLimited(
             f"{used} of {spec.limit} parallel requests of {owner} in use. Try again in {seconds} s.",
             code="concurrency_limit_exceeded",
             retry_after_s=taken.wait_s,
         )
     return RateLimited(
-        f"Limit of {text} for {owner} reached ({used}/{spec.limit}). Try again in {seconds} s.",
+        f"Limit of {text} for {owner} reached ({refused.account.reached(taken.left)}). Try again in {seconds} s.",
         counted=counted,
         retry_after_s=taken.wait_s,
     )

@@ -80,6 +80,8 @@ class Attempt:
         self._passages: dict[int, Passage] = {}
         #: The model whose limits have been asked before the first try.
         self._first_model = ""
+        #: The groups that were reached, in the strategy's order.
+        self.ordered: list[list[Candidate]] = []
 
     async def run(self, groups: list[list[Candidate]]) -> Committed:
         """Try each group (a model, then its fallbacks) in the strategy's order, in rounds, within the budget.
@@ -90,7 +92,7 @@ class Attempt:
         groups = [group for group in groups if group]
         self._first_model = next((group[0].public_model for group in groups), "")
         self.ordering.name_session(groups)
-        ordered: list[list[Candidate]] = []
+        ordered = self.ordered
         pause_s = ROUND_PAUSE_S
         while True:
             tries_before = self.budget.tries
@@ -115,13 +117,7 @@ class Attempt:
         passage = await self._passage(candidate)
         if passage is None:
             return None
-        pinned = self.ordering.pinned_credential(candidate)
-        credentials = state.rested(channel.pool, self.gateway.clock(), pinned)
-        if not credentials:
-            detail = "every credential is resting" if channel.credentials else "its provider limits it"
-            self._passed_over(candidate, state, "cooling_down", detail)
-            return None
-        for credential in credentials:
+        for credential in self._credentials(candidate, state):
             grants = await self._leave(candidate, state)
             if grants is None:
                 return None
@@ -138,6 +134,15 @@ class Attempt:
                 self.verdicts.succeeded(committed, credential, state)
                 return committed
         return None
+
+    def _credentials(self, candidate: Candidate, state: ChannelState) -> list[Credential]:
+        """Return the credentials to try, the session's own first; none when the channel must not be tried now."""
+        channel = candidate.channel
+        rested = state.rested(channel.pool, self.gateway.clock(), self.ordering.pinned_credential(candidate))
+        if not rested:
+            detail = "every credential is resting" if channel.credentials else "its provider limits it"
+            self._passed_over(candidate, state, "cooling_down", detail)
+        return rested
 
     async def _leave(self, candidate: Candidate, state: ChannelState) -> list[Grant] | None:
         """Return what one try took from the channel's limits; None when the channel must not be tried now."""
@@ -200,9 +205,7 @@ class Attempt:
             return passage
         if candidate.channel.spec.id in self.snapshot.channel_quotas and not await self._is_affordable(candidate):
             return None
-        if candidate.channel.lacks_credential:
-            self.without_credential.append(candidate.channel.spec.slug)
-            self._left_out(candidate, "no_credential", "the channel has no credential")
+        if not self._has_credential(candidate):
             return None
         try:
             passage = self._passages[id(candidate)] = await passage_to(self.call, candidate, self.gateway)
@@ -210,6 +213,14 @@ class Attempt:
             self.refusals.append(refusal)
             self._left_out(candidate, "cannot_carry", refusal.message[:300])
         return passage
+
+    def _has_credential(self, candidate: Candidate) -> bool:
+        """Whether the channel has a credential, or needs none."""
+        if not candidate.channel.lacks_credential:
+            return True
+        self.without_credential.append(candidate.channel.spec.slug)
+        self._left_out(candidate, "no_credential", "the channel has no credential")
+        return False
 
     async def _try(
         self, passage: Passage, credential: Credential, state: ChannelState, grants: list[Grant]

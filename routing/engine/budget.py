@@ -55,19 +55,9 @@ class Budget:
             await self._reserve(call, spec, worst)
         return groups
 
-    def foresee(self, call: Call, groups: list[list[Candidate]]) -> list[list[Candidate]]:
-        """Note the worst that the request may take from each quota, and return who may serve it; reserves nothing.
-
-        Raises:
-            Unavailable: nobody knows what the model costs, and a quota counts money.
-        """
-        specs = list(quotas_of(call))
-        if specs:
-            groups, prices = priced(call, groups, specs)
-            worst = worst_case(call, groups, prices, self._default_output_tokens)
-            for spec in specs:
-                _note(call, spec, worst.of(spec.kind))
-        return groups
+    def over(self, accounts: Accounts) -> Budget:
+        """Return the same over other accounts; it waits for nobody to give anything back."""
+        return Budget(accounts, base_url=self._base_url, default_output_tokens=self._default_output_tokens, wait_s=0.0)
 
     async def reserve_channel(self, call: Call, candidate: Candidate) -> None:
         """Reserve from the quotas of a channel that is about to be tried; see `reserve`."""

@@ -28,16 +28,19 @@ class FairQueue:
 
     def displace(self, flow: Flow, wait_s: float) -> Turn | None:
         """Take the place of the last in the longest line, if that line is longer even without it; None otherwise."""
-        if not self._lines:
+        if not self.would_make_room(flow):
             return None
-        longest = max(self._lines, key=lambda other: len(self._lines[other]))
-        own = len(self._lines.get(flow, ()))
-        if len(self._lines[longest]) < own + 2:
-            return None
-        loser = self._lines[longest].pop()
+        loser = self._longest().pop()
         if not loser.done():
             loser.set_result(wait_s)
         return self.join(flow)
+
+    def would_make_room(self, flow: Flow) -> bool:
+        """Whether the last in the longest line would lose its place to that flow."""
+        return bool(self._lines) and len(self._longest()) >= len(self._lines.get(flow, ())) + 2
+
+    def _longest(self) -> deque[Turn]:
+        return max(self._lines.values(), key=len)
 
     def call_next(self) -> None:
         """Tell the first of the next line that it is its turn; nobody, when nobody waits."""

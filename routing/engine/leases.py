@@ -8,6 +8,7 @@ waits for that moment and asks again, so that no permit is lost to a lease.
 from __future__ import annotations
 
 import asyncio
+import copy
 import random
 from collections import deque
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from typing import Any
 
 import msgspec
 
-from routing.engine.account import Account, Taken
+from routing.engine.account import Account, Standing, Taken
 from routing.engine.limiter import NEVER, Verdict
 from routing.engine.store import Store, StoreAway
 from tenants.engine.limits import LimitSpec
@@ -149,6 +150,20 @@ class LeasedAccount(Account):
             self._successes += not is_refusal
             self._refusals += is_refusal
             self._flush_in(0.0 if is_refusal else SETTLE_S)
+
+    async def standing(self) -> Standing:
+        """Return how the limit stands in the shared counters, minding what they do not know of this process yet."""
+        try:
+            raw = await self._store.get(self.key)
+        except StoreAway:
+            standing = await super().standing()
+            return standing._replace(is_closed=self._terms.options.on_outage == "closed")
+        reader = copy.copy(self)
+        reader._is_closing = True  # takes nothing ahead
+        reader._learn(raw)
+        now_s = self._store.now_s()
+        plan = reader._plan(now_s, [], self._owed, self._free, self._successes, self._refusals)
+        return Standing(plan.state, self._held, max(plan.leases.values(), default=0.0))
 
     @property
     def is_idle(self) -> bool:

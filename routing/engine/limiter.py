@@ -90,6 +90,10 @@ class Limiter(ABC, Generic[State]):
     def reset_s(self, terms: Terms, state: State, now_s: float) -> float:
         """Return after how many seconds the state is as good as new."""
 
+    def reached(self, terms: Terms, state: State, now_s: float, left: int) -> str:
+        """Return how full the limit is that refused somebody, with so many permits left, as a person says it."""
+        return f"{max(0, terms.limit - left)}/{terms.limit}"
+
     def size(self, terms: Terms) -> int:
         """Return how many permits there are at once when nobody uses any."""
         return terms.limit

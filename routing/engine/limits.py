@@ -42,6 +42,13 @@ class Limits:
                 account.spec = spec
         return account
 
+    def known(self, tenant_id: str, spec: LimitSpec) -> Account:
+        """Return the account of a limit as it is here, whatever it goes by; or else a new one that nobody keeps."""
+        account = self._accounts.get((tenant_id, spec.id))
+        if account is not None and (account.spec.algorithm, account.spec.kind) == (spec.algorithm, spec.kind):
+            return account
+        return self._made(tenant_id, spec)
+
     def _made(self, tenant_id: str, spec: LimitSpec) -> Account:
         made = LeasedAccount if self.store.is_shared else Account
         return made(self.store, tenant_id, spec, self.holder)

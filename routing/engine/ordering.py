@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import time
 from collections.abc import Sequence
 
@@ -34,20 +33,15 @@ _OUTPUT_LIMITS = ("max_tokens", "max_completion_tokens", "max_output_tokens")
 
 
 class Ordering:
-    """Orders the groups of one call, and remembers where its session was answered.
+    """Orders the groups of one call, and remembers where its session was answered."""
 
-    A rehearsal looks at everything and changes nothing: it asks no store, and strategies take their turns on a copy.
-    """
-
-    def __init__(self, call: Call, gateway: Gateway, snapshot: Snapshot, *, is_rehearsal: bool = False) -> None:
+    def __init__(self, call: Call, gateway: Gateway, snapshot: Snapshot) -> None:
         self.call = call
         self.gateway = gateway
         self.snapshot = snapshot
         self.policy = snapshot.document.policy
-        self.is_rehearsal = is_rehearsal
         self.tenant_id = snapshot.document.tenant_id
-        states = gateway.states.tenant(self.tenant_id)
-        self.states: TenantStates = copy.deepcopy(states) if is_rehearsal else states
+        self.states: TenantStates = gateway.states.tenant(self.tenant_id)
         self._session = ""
         self._pins: dict[str, Pin] = {}
         #: Models whose session only makes a detour: it stays pinned where it was.
@@ -70,18 +64,11 @@ class Ordering:
             pin = await self.gateway.sessions.find(self.tenant_id, (self._session, model))
             if pin is not None:
                 self._pins[model] = pin
-        return self.order_known(group)
-
-    def order_known(self, group: Sequence[Candidate]) -> list[Candidate]:
-        """Return the same, a session that is not known in this process being new."""
-        if self.is_rehearsal and self._session:
-            pin = self.gateway.sessions.known(self.tenant_id, (self._session, group[0].remembered_as))
-            self._pins |= {group[0].remembered_as: pin} if pin is not None else {}
         strategy = STRATEGIES[self.policy.strategy]
         if len(group) == 1:
             ranked = [Ranked(group[0], 0.0)]
         else:
-            ranked = strategy.order(group, self._situation(group[0].remembered_as))
+            ranked = strategy.order(group, self._situation(model))
         pinned = self._pinned(group)
         if pinned is not None and ranked[0].candidate is not pinned:
             ranked.sort(key=lambda each: each.candidate is not pinned)
@@ -128,8 +115,7 @@ class Ordering:
         if reason:
             del self._pins[model]
             self._say(f"unpinned:{reason}")
-            if not self.is_rehearsal:
-                self.gateway.sessions.unpin(self.tenant_id, (self._session, model))
+            self.gateway.sessions.unpin(self.tenant_id, (self._session, model))
             return None
         if not self.policy.is_session_sticky or candidate is None:
             self._say("off" if candidate is not None else "elsewhere")

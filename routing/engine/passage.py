@@ -180,8 +180,7 @@ class Translated(Passage):
         exchange = Exchange(request, target, call.id, Losses(codec.spelling), Losses(codec.spelling))
         if call.asked is not None:
             exchange.wants_sse = call.asked.wants_sse
-        if request.is_stream:
-            exchange.input_tokens = input_tokens(call)
+        exchange.input_tokens = input_tokens(call)
         self.translation = Translation(codec, CODECS[self.format], exchange, chain)
         self._written = self._write()
 

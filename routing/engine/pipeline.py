@@ -21,7 +21,7 @@ from routing.engine.rating import rate
 from routing.engine.relay import Reply, relay
 from routing.engine.sending import Committed
 from routing.engine.session import session_id
-from routing.engine.snapshot import Candidate
+from routing.engine.snapshot import Candidate, Snapshot
 from routing.engine.upload import Upload
 from tenants.engine import keys
 from tenants.engine.principal import Principal
@@ -79,6 +79,12 @@ def authenticate(call: Call, gateway: Gateway) -> Principal:
         raise Unauthenticated(
             f"Unknown API key `rtx_…{secret[-4:]}`. It may be mistyped or deleted. Keys: {gateway.base_url}/keys/."
         )
+    check_key(principal, gateway.base_url)
+    return principal
+
+
+def check_key(principal: Principal, base_url: str) -> None:
+    """Raise Unauthenticated for a key that is disabled, revoked or expired."""
     if principal.state != "active":
         raise Unauthenticated(
             f"Key `{principal.key_slug}` is {principal.state}. Ask an admin of your tenant for another.",
@@ -87,10 +93,9 @@ def authenticate(call: Call, gateway: Gateway) -> Principal:
     if principal.expires_at_s is not None and principal.expires_at_s <= time.time():
         when = datetime.fromtimestamp(principal.expires_at_s, UTC).strftime("%Y-%m-%d %H:%M UTC")
         raise Unauthenticated(
-            f"Key `{principal.key_slug}` expired on {when}. Rotate it at {gateway.base_url}/keys/.",
+            f"Key `{principal.key_slug}` expired on {when}. Rotate it at {base_url}/keys/.",
             code="api_key_expired",
         )
-    return principal
 
 
 def presented_key(call: Call) -> str:
@@ -137,13 +142,18 @@ async def admit(call: Call, gateway: Gateway) -> None:
     snapshot = configuration.snapshot(tenant_id) or await configuration.load(tenant_id)
     if snapshot is None:
         raise Unavailable("This tenant's configuration cannot be loaded right now. Try again in a moment.")
+    check_tenant(snapshot)
+    call.snapshot = snapshot
+
+
+def check_tenant(snapshot: Snapshot) -> None:
+    """Raise Forbidden for a tenant that is suspended."""
     if snapshot.document.is_suspended:
         reason = snapshot.document.suspended_reason.rstrip(".") or "no reason was given"
         raise Forbidden(
             f"Tenant `{snapshot.document.slug}` is suspended: {reason}. Contact whoever runs this Routex.",
             code="tenant_suspended",
         )
-    call.snapshot = snapshot
 
 
 async def parse(call: Call, incoming: Incoming, max_body_bytes: int) -> None:

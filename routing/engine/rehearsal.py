@@ -1,27 +1,31 @@
-"""A dry run: all that a request goes through up to its first try, told instead of done."""
+"""A dry run: all that a request goes through up to its first try, on a stage, and told instead of done."""
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import AsyncIterator, Iterable
 
 import msgspec
 
-from routing.engine.admission import foresee_limits
+from analytics.engine.record import AttemptRecord
+from channels_app.engine.provider import UpstreamResponse
+from routing.engine.attempts import Attempt
 from routing.engine.call import Call
 from routing.engine.choosing import prepare
-from routing.engine.decision import Decision
+from routing.engine.counting import ask_counters, estimated
+from routing.engine.decision import CandidateTrace, Decision
 from routing.engine.errors import GatewayError
 from routing.engine.gateway import Gateway
 from routing.engine.operations import is_count
-from routing.engine.ordering import Ordering
-from routing.engine.pipeline import Incoming, admit, authenticate, parse, route
+from routing.engine.passage import Passage
+from routing.engine.pipeline import Incoming, admit, authenticate, parse, route, spend
 from routing.engine.relay import Reply
-from routing.engine.resolution import nobody_ready
-from routing.engine.snapshot import Candidate
+from routing.engine.sending import Committed, request_to
+from routing.engine.snapshot import Candidate, Credential
+from routing.engine.stage import staged
 
 
 class Refusal(msgspec.Struct, frozen=True):
-    """What the client would be told instead of an answer."""
+    """What the client would be told instead of an answer; without a wait where it is told none."""
 
     status: int
     code: str
@@ -30,7 +34,10 @@ class Refusal(msgspec.Struct, frozen=True):
 
 
 class Rehearsed(msgspec.Struct, frozen=True, kw_only=True):
-    """What would become of a request. `channel` and `model` are those of the first try, "" when there would be none."""
+    """What would become of a request. `channel` and `model` are those of the first try, "" when there would be none.
+
+    `unsure` says what it depends on that only the real request finds out.
+    """
 
     object: str = "routing.decision"
     request_id: str
@@ -39,6 +46,7 @@ class Rehearsed(msgspec.Struct, frozen=True, kw_only=True):
     upstream_format: str = ""
     decision: Decision
     error: Refusal | None = None
+    unsure: list[str] = []
 
 
 async def rehearse(call: Call, gateway: Gateway, incoming: Incoming, reply: Reply) -> None:
@@ -47,7 +55,7 @@ async def rehearse(call: Call, gateway: Gateway, incoming: Incoming, reply: Repl
     await admit(call, gateway)
     await parse(call, incoming, gateway.max_body_bytes)
     await prepare(call)
-    body = msgspec.json.encode(foresee(call, gateway))
+    body = msgspec.json.encode(await foresee(call, gateway))
     await reply.start(
         200,
         [
@@ -61,66 +69,91 @@ async def rehearse(call: Call, gateway: Gateway, incoming: Incoming, reply: Repl
     await reply.end(body)
 
 
-def foresee(call: Call, gateway: Gateway) -> Rehearsed:
+async def foresee(call: Call, gateway: Gateway) -> Rehearsed:
     """Return what would become of a parsed request now. Nothing is counted, reserved, remembered or sent."""
-    first, error = None, None
+    assert call.snapshot is not None
+    unsure: list[str] = []
+    stage = staged(gateway, call.snapshot.document.tenant_id, unsure)
     try:
-        groups = route(call, gateway)
-        foresee_limits(call, gateway, groups)
-        if gateway.budget is not None and not is_count(call.route.operation):
-            groups = gateway.budget.foresee(call, groups)
-        first = _order(call, gateway, groups)
+        groups = await spend(call, stage, route(call, stage))
+        first, upstream_format = await _first_try(call, stage, groups)
     except GatewayError as refused:
-        error = Refusal(refused.status, refused.code, refused.message, refused.retry_after_s)
+        return refusal_of(call, refused, unsure)
     return Rehearsed(
         request_id=call.id,
-        channel="" if first is None else first.channel.spec.slug,
-        model="" if first is None else first.upstream_model,
-        upstream_format="" if first is None else first.operation(call.operations).partition(":")[0],
-        decision=call.tell(),
-        error=error,
+        channel=first.channel.spec.slug,
+        model=first.upstream_model,
+        upstream_format=upstream_format,
+        decision=_told(call),
+        unsure=unsure,
     )
 
 
-def _order(call: Call, gateway: Gateway, groups: list[list[Candidate]]) -> Candidate | None:
-    """Note the candidates in their order, and return the one that would be tried first."""
-    assert call.snapshot is not None
-    ordering = Ordering(call, gateway, call.snapshot, is_rehearsal=True)
-    groups = [group for group in groups if group]
-    ordering.name_session(groups)
-    ordered = [candidate for group in groups for candidate in ordering.order_known(group)]
-    found = ((id(each), _why_not_now(each, ordering, gateway.clock())) for each in ordered)
-    reasons = {key: reason for key, reason in found if reason is not None}
-    traces = call.tell().candidates
-    # The order's traces stand behind those of channels that never were in it.
-    for place, candidate in enumerate(ordered, len(traces) - len(ordered)):
-        if reason := reasons.get(id(candidate)):
-            traces[place] = msgspec.structs.replace(traces[place], dropped=reason.words)
-    ready = [candidate for candidate in ordered if id(candidate) not in reasons]
-    if ordered and not ready:
-        bare = [each.channel.spec.slug for each in ordered if each.channel.lacks_credential]
-        waits_s = [reason.wait_s for reason in reasons.values() if reason.wait_s is not None]
-        raise nobody_ready(call.decision.model, bare, waits_s, "cooling down after errors")
-    return ready[0] if ready else None
+def refusal_of(call: Call, refused: GatewayError, unsure: Iterable[str] = ()) -> Rehearsed:
+    """Return that a request would be refused, with the status that clients of its format are given."""
+    status = call.format.error_reply(refused, call.id).status
+    error = Refusal(status, refused.code, refused.message, refused.retry_after_s)
+    return Rehearsed(request_id=call.id, decision=_told(call), error=error, unsure=list(unsure))
 
 
-class _PassedOver(NamedTuple):
-    """Why a candidate would not be tried now, and for how many seconds; None: until an admin does something."""
+async def _first_try(call: Call, stage: Gateway, groups: list[list[Candidate]]) -> tuple[Candidate, str]:
+    """Return who would be tried first, and in which format; "" for a count that nobody is asked for."""
+    assert call.snapshot is not None and call.asked is not None
+    tries = _Tries(call, stage, call.snapshot, call.asked)
+    if not is_count(call.route.operation):
+        answer: Committed | None = await tries.run_all(groups)
+    elif (answer := await ask_counters(call, groups, tries.run_all)) is None:
+        return estimated(call, groups)[0], ""
+    assert answer is not None
+    return answer.candidate, answer.passage.format
 
-    words: str
-    wait_s: float | None = None
+
+class _Tries(Attempt):
+    """The tries of a rehearsed call: the first one that would be sent is taken for answered."""
+
+    async def run_all(self, groups: list[list[Candidate]]) -> Committed:
+        """Return the first try; who stands behind it is put in order, and looked at, as well.
+
+        Raises:
+            GatewayError: nobody would be tried; see `run`.
+        """
+        committed = await self.run(groups)
+        for group in [group for group in groups if group][len(self.ordered) :]:
+            self.ordered.append(await self.ordering.order(group))
+        candidates = [candidate for group in self.ordered for candidate in group]
+        for candidate in candidates[candidates.index(committed.candidate) + 1 :]:
+            state = self.ordering.states[candidate.channel.spec.id]
+            if self._has_credential(candidate) and not self._is_shut(candidate, state):
+                self._credentials(candidate, state)
+        return committed
+
+    async def _send(self, passage: Passage, credential: Credential) -> Committed:
+        await request_to(passage, self.snapshot)  # what cannot be written is refused here
+        return Committed(passage, UpstreamResponse(200, [], _no_chunks(), _close), [])
 
 
-def _why_not_now(candidate: Candidate, ordering: Ordering, now_s: float) -> _PassedOver | None:
-    """Return why a candidate would be passed over now, None when it would be tried."""
-    channel = candidate.channel
-    if channel.lacks_credential:
-        return _PassedOver("has no credential")
-    state = ordering.states[channel.spec.id]
-    wait_s = max(0.0, state.ready_at_s(channel.pool) - now_s)
-    if state.breaker.standing(ordering.policy, now_s) == "open":
-        return _PassedOver(f"has failed, and its breaker is open; next try in {wait_s:.0f} s", wait_s)
-    if not state.rested(channel.pool, now_s):
-        why = "has no credential that is not resting" if channel.credentials else "is limited by its provider"
-        return _PassedOver(f"{why}; next try in {wait_s:.0f} s", wait_s)
-    return None
+async def _no_chunks() -> AsyncIterator[bytes]:
+    return
+    yield b""
+
+
+async def _close() -> None:
+    """There is nothing to close."""
+
+
+def _told(call: Call) -> Decision:
+    """Return the decision in words, with why each candidate would be passed over."""
+    decision = call.tell()
+    for attempt in call.attempts:
+        if attempt.reason != "ok":
+            _drop(decision.candidates, attempt)
+    return decision
+
+
+def _drop(traces: list[CandidateTrace], attempt: AttemptRecord) -> None:
+    why = attempt.detail
+    for place, trace in enumerate(traces):
+        if trace.rank and not trace.dropped and (trace.channel, trace.model) == (attempt.channel, attempt.model):
+            traces[place] = msgspec.structs.replace(trace, dropped=why)
+            return
+    traces.append(CandidateTrace(attempt.channel, attempt.model, dropped=why))

@@ -63,7 +63,7 @@ async def send(passage: Passage, credential: Credential, snapshot: Snapshot, gat
     """
     call = passage.call
     provider = passage.candidate.channel.provider
-    request = await provider.sign(await _request(passage, snapshot), credential.secret, gateway.upstreams)
+    request = await provider.sign(await request_to(passage, snapshot), credential.secret, gateway.upstreams)
     call.sent_to = passage.candidate
     response = await provider.send(request, gateway.upstreams)
     try:
@@ -85,7 +85,8 @@ async def send(passage: Passage, credential: Credential, snapshot: Snapshot, gat
         raise
 
 
-async def _request(passage: Passage, snapshot: Snapshot) -> UpstreamRequest:
+async def request_to(passage: Passage, snapshot: Snapshot) -> UpstreamRequest:
+    """Return what is sent to the candidate, all but its credential; an upload may have to be here whole first."""
     call, channel = passage.call, passage.candidate.channel
     model = passage.candidate.upstream_model
     assert call.asked is not None

@@ -85,6 +85,11 @@ class Sessions:
         is_alive = kept is not None and kept.pin.channel_id and kept.pin.expires_s > self._wall()
         return kept.pin if kept is not None and is_alive else None
 
+    def newest(self, tenant_id: str, name: Name) -> Pin | None:
+        """Return what this process heard last of a session, also that it was unpinned."""
+        kept = self._kept(tenant_id, name)
+        return None if kept is None else kept.pin
+
     def pin(self, tenant_id: str, name: Name, channel_id: str, credential: str, ttl_s: float) -> None:
         """Keep a session where it was answered, for that long from now."""
         now_s = self._wall()

@@ -128,7 +128,7 @@ class Translation:
 def _estimated(exchange: Exchange, answer: ChatAnswer) -> Usage:
     parts = [part for choice in answer.choices for part in choice.parts]
     return Usage(
-        input_tokens=count_request(exchange.request),
+        input_tokens=exchange.input_tokens or count_request(exchange.request),
         output_tokens=count_parts(parts),
         reasoning_tokens=count_parts(part for part in parts if isinstance(part, Reasoning)),
         is_estimated=True,

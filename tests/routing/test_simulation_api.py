@@ -5,8 +5,9 @@ import pytest
 from analytics.models import RequestRecord
 from channels_app.services import channel_create, channel_delete
 from routing.services import alias_set
-from tenants.context import tenant_scope
-from tenants.services import key_issue
+from tenants.context import platform_scope, tenant_scope
+from tenants.models import Tenant
+from tenants.services import key_issue, key_revoke, limit_set, quota_set
 from tests.api_calls import Api
 
 pytestmark = pytest.mark.django_db
@@ -87,6 +88,46 @@ def test_what_cannot_be_tried_is_named(acme, body, pointer):
     answer = acme.post(PATH, body)
     assert answer.status == 400, answer.text
     assert any(error["pointer"].startswith(pointer) for error in answer.body["errors"]), answer.text
+
+
+@pytest.mark.parametrize(
+    ("headers", "code"),
+    [({"x-routex-timeout-ms": "abc"}, "invalid_value"), ({"x-routex-channel": "x"}, "model_not_found")],
+)
+def test_headers_are_read_as_the_gateway_reads_them(acme, headers, code):
+    body = told(acme, request=HI, headers=headers)
+    assert (body["channel"], body["error"]["code"]) == ("", code)
+
+
+def test_a_used_up_quota_is_told_as_the_gateway_tells_it(acme, cast):
+    with tenant_scope(cast.acme.id):
+        key = key_issue(tenant_id=cast.acme.id, slug="spent")[0]
+        quota_set(tenant_id=cast.acme.id, scope="key", scope_id=key.id, kind="requests", amount=0, window="day")
+    error = told(acme, request=HI, key="spent")["error"]
+    assert (error["status"], error["code"], error["retry_after_s"]) == (429, "insufficient_quota", None)
+    assert error["message"].startswith("Daily quota of 0 requests for key `spent` is used up")
+    # Anthropic's clients know this by another status.
+    assert told(acme, request=HI | {"max_tokens": 9}, path="/v1/messages", key="spent")["error"]["status"] == 402
+
+
+def test_a_limit_of_the_key_is_told_as_the_gateway_tells_it(acme, cast):
+    with tenant_scope(cast.acme.id):
+        key = key_issue(tenant_id=cast.acme.id, slug="slow")[0]
+        limit_set(tenant_id=cast.acme.id, scope="key", scope_id=key.id, kind="requests", limit=0)
+    error = told(acme, request=HI, key="slow")["error"]
+    assert (error["status"], error["code"], error["retry_after_s"]) == (429, "rate_limit_exceeded", None)
+    assert told(acme, request=HI)["error"] is None
+
+
+def test_a_revoked_key_and_a_suspended_tenant_are_refused(acme, cast):
+    with tenant_scope(cast.acme.id):
+        key = key_issue(tenant_id=cast.acme.id, slug="revoked")[0]
+        key_revoke(key=key)
+    assert told(acme, request=HI, key="revoked")["error"]["code"] == "api_key_revoked"
+    with platform_scope():
+        Tenant.objects.filter(pk=cast.acme.id).update(state="suspended", suspended_reason="unpaid")
+    body = acme.post(PATH, {"request": HI}).body
+    assert body.get("error", body)["code"] == "tenant_suspended"
 
 
 def test_nothing_is_recorded(acme, cast):

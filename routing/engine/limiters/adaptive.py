@@ -95,6 +95,11 @@ class Adaptive(Limiter[Share]):
         """Return how many whole permits there are."""
         return max(0, int(self._filled(terms, state, now_s).level + EPSILON_S))
 
+    def reached(self, terms: Terms, state: Share, now_s: float, left: int) -> str:
+        """Return what is there of the burst, and how much of the rate the upstream takes."""
+        cut = "" if state.share == 1.0 else f"; it is at {state.share:.0%} of its rate, since its upstream refused more"
+        return f"{left} left of a burst of {int(self._depth(terms, state.share))}{cut}"
+
     def reset_s(self, terms: Terms, state: Share, now_s: float) -> float:
         """Return when the bucket is full; a share that was cut is kept for an hour."""
         if not terms.limit:

@@ -73,6 +73,11 @@ class LeakyBucket(Limiter[Pace]):
         waiting = max(0.0, state.next_s - now_s) * terms.rate
         return max(0, math.floor(self.size(terms) - waiting + EPSILON_S)) if terms.limit else 0
 
+    def reached(self, terms: Terms, state: Pace, now_s: float, left: int) -> str:
+        """Return that nobody else may wait."""
+        queue = self.size(terms) - 1
+        return f"its queue of {queue} is full" if queue else "one passes after another, and none may wait"
+
     def reset_s(self, terms: Terms, state: Pace, now_s: float) -> float:
         """Return when nobody waits any more."""
         return max(0.0, state.next_s - now_s)

@@ -64,6 +64,10 @@ class TokenBucket(Limiter[Bucket]):
         """Return how many whole permits there are."""
         return max(0, int(self._filled(terms, state, now_s).level + EPSILON_S))
 
+    def reached(self, terms: Terms, state: Bucket, now_s: float, left: int) -> str:
+        """Return what is there of the burst."""
+        return f"{left} left of a burst of {self.size(terms)}"
+
     def reset_s(self, terms: Terms, state: Bucket, now_s: float) -> float:
         """Return when the bucket is full."""
         missing = self.size(terms) - self._filled(terms, state, now_s).level

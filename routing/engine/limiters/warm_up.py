@@ -88,6 +88,13 @@ class WarmUp(Limiter[Warmth]):
         """Return how many whole permits there are."""
         return max(0, int(self._filled(terms, state, now_s).level + EPSILON_S)) if terms.limit else 0
 
+    def reached(self, terms: Terms, state: Warmth, now_s: float, left: int) -> str:
+        """Return what is there of the burst, and how warm it is."""
+        warm_s = self._filled(terms, state, now_s).at_s - state.since_s
+        share = self._share(terms, warm_s)
+        cold = "" if share == 1.0 else f"; it warms up, and is at {share:.0%} of its rate"
+        return f"{left} left of a burst of {int(self._depth(terms, warm_s))}{cold}"
+
     def reset_s(self, terms: Terms, state: Warmth, now_s: float) -> float:
         """Return when it would be cold again."""
         options: WarmUpOptions = terms.options

@@ -26,7 +26,7 @@ class MemoryLedger:
     def __init__(self) -> None:
         self.process, self.lease_s = "prc_test", 60.0
         self.taken = self.spent = 0
-        self.drawn: Counter[str] = Counter()
+        self.drawn_of: Counter[str] = Counter()
         self._quotas: dict[str, str] = {}
         self.is_away = False
         self.asked = 0
@@ -38,16 +38,21 @@ class MemoryLedger:
         self.asked += 1
         if self.is_away:
             raise psycopg.OperationalError("away")
-        left = limit - self.drawn[quota_id] - self.taken
+        left = limit - self.drawn_of[quota_id] - self.taken
         amount = 0 if left < least or left <= 0 else min(left, max(least, floor, min(want, left // 4)))
-        self.drawn[quota_id] += amount
+        self.drawn_of[quota_id] += amount
         return Drawn(amount, left - amount)
+
+    async def drawn(self, quota_id: str, start_s: int) -> int:
+        if self.is_away:
+            raise psycopg.OperationalError("away")
+        return self.drawn_of[quota_id] + self.taken
 
     async def standing(self, *which: Any) -> Standing:
         return Standing(self.spent, self.taken - self.spent)
 
     async def give_back(self, lease_id: str, amount: int, used: int) -> None:
-        self.drawn[self._quotas[lease_id]] -= amount
+        self.drawn_of[self._quotas[lease_id]] -= amount
 
     async def renew(self, leases: Any) -> set[str]:
         return set(leases)

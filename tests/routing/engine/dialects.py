@@ -72,10 +72,14 @@ class Dialect:
         return self._read(answer.status, answer.json, answer.headers["x-request-id"])
 
     def told_last(self, answer: Answer) -> Told:
-        """Return what the last event of a stream says; Responses tells it twice, the first time for its SDKs."""
+        """Return what the last event of a stream says; that of Responses has a closed set of codes."""
         events = [line[6:] for line in answer.body.decode().splitlines() if line.startswith("data: ")]
-        last = events[-2] if self.name == "openai-responses" else events[-1]
-        return self._read(answer.status, json.loads(last), answer.headers["x-request-id"])
+        last = json.loads(events[-1])
+        if self.name == "openai-responses":
+            assert last["type"] == "response.failed" and last["response"]["status"] == "failed"
+            error = last["response"]["error"]
+            last = {"error": {**error, "code": error["reason"]}}
+        return self._read(answer.status, last, answer.headers["x-request-id"])
 
     def _read(self, status: int, said: dict[str, Any], request_id: str) -> Told:
         error = said["error"]

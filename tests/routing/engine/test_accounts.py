@@ -20,6 +20,7 @@ from analytics.engine.sink import RecordSink
 from analytics.engine.writer import RecordWriter
 from routing.engine.accounts import Account, Accounts, Reservation
 from routing.engine.recovery import Upkeep
+from routing.engine.stage import StagedAccounts
 from tenants.engine.ids import new_id
 from tenants.engine.limits import QuotaSpec
 
@@ -281,3 +282,16 @@ async def test_a_process_that_ends_in_order_leaves_nothing_behind(bank):
     await process.close()
     assert list(here.folder.glob("*.journal")) == []
     assert here.drawn == here.leased == here.spent() == 30
+
+
+async def test_a_rehearsal_knows_what_is_left_everywhere_and_draws_nothing(bank):
+    here = bank(1000)
+    first, second = here.process(), here.process()
+    assert await here.take(first, 300)
+    drawn, leased = here.drawn, here.leased
+    stage = StagedAccounts(second, [])
+    account = stage.account(here.spec, TENANT, "UTC")
+    left = await stage.draw(account, 1, floor=1000)
+    assert (left.amount, left.left) == (1000 - drawn, 0)
+    assert stage.take(account, 1000 - drawn, ("req_1", "key_1", 1)) and not stage.take(account, 1, ("r", "k", 1))
+    assert (here.drawn, here.leased, second.is_in_use) == (drawn, leased, False)

@@ -66,6 +66,38 @@ async def test_refusal_says_which_limit_and_a_wait_that_is_true():
     assert (await harness.ask()).status == 200
 
 
+@pytest.mark.parametrize(
+    ("algorithm", "options", "first", "told"),
+    [
+        ("sliding_window", {}, 60, "60/60"),
+        ("token_bucket", {"burst": 2}, 2, "0 left of a burst of 2"),
+        ("leaky_bucket", {"queue": 0}, 1, "one passes after another, and none may wait"),
+        ("warm_up", {}, 1, "0 left of a burst of 1; it warms up, and is at 20% of its rate"),
+        ("warm_up", {"cold": 1.0, "burst": 3}, 3, "0 left of a burst of 3"),
+        ("adaptive", {"burst": 5}, 5, "0 left of a burst of 5"),
+    ],
+)
+async def test_refusal_says_what_there_is_of_a_limit_by_its_own_measure(algorithm, options, first, told):
+    harness = Harness(limits=(of_tenant(60, algorithm=algorithm, options=options),))
+    assert [(await harness.ask()).status for _ in range(first)] == [200] * first
+    refused = await harness.ask()
+    message = refused.json["error"]["message"]
+    assert message.startswith(f"Limit of 60 requests/min for tenant `acme` reached ({told}). Try again in ")
+
+
+async def test_full_queue_and_a_rate_that_was_cut_are_said():
+    queue = LimitSpec(id="lim_q", limit=60, algorithm="leaky_bucket", options={"queue": 2})
+    cut = LimitSpec(id="lim_a", limit=60, algorithm="adaptive", options={"burst": 4})
+    harness = Harness(limits=(queue, cut))
+    accounts = [harness.gateway.limits.account("ten_1", spec) for spec in (queue, cut)]
+    assert accounts[0].take_at_once(3) is not None
+    assert accounts[0].reached(0) == "its queue of 2 is full"
+    accounts[1].hear(is_refusal=True)
+    assert accounts[1].reached(0) == (
+        "0 left of a burst of 2; it is at 50% of its rate, since its upstream refused more"
+    )
+
+
 async def test_limit_of_a_model_counts_for_what_its_glob_names():
     limit = LimitSpec(id="lim_m", scope="model", scope_id="gpt-*", limit=1)
     harness = Harness(channels=[channel("a", models=("gpt-a", "gpt-b", "other"))], limits=(limit,))

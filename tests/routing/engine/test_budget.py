@@ -336,6 +336,7 @@ async def test_a_null_refers_to_nothing(tmp_path):
 )
 async def test_a_form_is_reserved_by_the_length_that_the_client_says(tmp_path, size, says_its_length, tokens):
     harness = Spending(tmp_path, quotas=(usd(USD * 10),), default_output_tokens=100)
+    harness.gateway.max_body_bytes = 1_000_000
     head = b'--b\r\nContent-Disposition: form-data; name="%s"\r\n\r\n'
     form = head % b"model" + b"m\r\n" + head % b"file" + b"x" * size + b"\r\n--b--\r\n"
     headers = {"content-type": "multipart/form-data; boundary=b"} | ({} if says_its_length else {"content-length": ""})

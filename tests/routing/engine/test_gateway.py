@@ -343,7 +343,7 @@ async def test_a_limited_channel_without_a_credential_rests_as_long_as_its_provi
     await harness.ask()
     told = await harness.ask(headers={"x-routex-dry-run": "1"})
     assert told.json["channel"] == "b"
-    assert "is limited by its provider; next try in 30 s" in told.json["decision"]["candidates"][0]["dropped"]
+    assert "its provider limits it; next try in 30 s" in told.json["decision"]["candidates"][0]["dropped"]
     harness.records.clear()
     await harness.ask()
     assert harness.tried() == [("a", "cooling_down"), ("b", "ok")]

@@ -10,8 +10,8 @@ import msgspec
 from routing.engine.body import read_any, read_flag, read_members, read_model, refuse_other_kinds
 from routing.engine.errors import GatewayError
 from routing.engine.format import Answer, Asked, StreamReader
-from routing.engine.formats.openai_responses.vocabulary import FAILED_CODES, LIFECYCLE, TERMINAL, with_searches
-from routing.engine.openai_shape import AnswerFacts, answer_of, error_object, failure_of, read_usage, text_of
+from routing.engine.formats.openai_responses.vocabulary import LIFECYCLE, TERMINAL, failed_error, with_searches
+from routing.engine.openai_shape import AnswerFacts, answer_of, failure_of, read_usage, text_of
 from routing.engine.wirejson import decode
 
 # Events that announce and carry nothing yet: a failure after them may still go to another channel.
@@ -118,21 +118,16 @@ class ResponsesReader(StreamReader):
             self.is_complete = True
 
     def error_event(self, error: GatewayError, request_id: str) -> bytes:
-        """Return an `error` event and the `response.failed` that closes the grammar.
+        """Return `response.failed`, the terminal event of a response that broke, after the beginning if that is owed.
 
-        The SDKs raise on the first and hand the second out as an ordinary event; Codex reads the second only.
+        The SDKs hand it out; an `error` event before it would end the stream for them, and Codex reads this one only.
         """
-        shown = error_object(error, request_id)
-        flat = {key: shown[key] for key in ("code", "message", "param")}
         response: dict[str, Any] = {
             "id": self._response_id or f"resp_{request_id}",
             "object": "response",
             "created_at": self._created_at,
-            "status": "failed",
-            "error": {
-                "code": error.code if error.code in FAILED_CODES else "server_error",
-                "message": error.message,
-            },
+            "status": "in_progress",
+            "error": None,
             "incomplete_details": None,
             "instructions": None,
             "metadata": {},
@@ -145,7 +140,9 @@ class ResponsesReader(StreamReader):
             "top_p": None,
             "usage": None,
         }
-        return self._write("error", {**flat, "error": shown}) + self._write("response.failed", {"response": response})
+        begun = b"" if self._response_id else self._write("response.created", {"response": response})
+        failed = {**response, "status": "failed", "error": failed_error(error, request_id)}
+        return begun + self._write("response.failed", {"response": failed})
 
     def _write(self, kind: str, members: dict[str, Any]) -> bytes:
         self._sequence += 1

@@ -30,7 +30,7 @@ from routing.engine.formats.openai_responses.output import (
 )
 from routing.engine.formats.openai_responses.response import marked
 from routing.engine.formats.openai_responses.toolsets import as_declared, is_search_call
-from routing.engine.formats.openai_responses.vocabulary import FAILED_CODES, NAME, STATE_OF_CALL, STATE_OF_TEXT
+from routing.engine.formats.openai_responses.vocabulary import NAME, STATE_OF_CALL, STATE_OF_TEXT, failed_error
 from routing.engine.messages import (
     Began,
     Cited,
@@ -53,7 +53,6 @@ from routing.engine.messages import (
     ToolEnded,
     UsageReport,
 )
-from routing.engine.openai_shape import error_object
 from routing.engine.toolnames import mint_id
 
 _encode = msgspec.json.Encoder().encode
@@ -131,22 +130,15 @@ class ResponsesEncoder(StreamEncoder):
         return closed + self._writer.event(b"response." + status.encode(), b'"response":' + response)
 
     def fail(self, error: GatewayError, request_id: str) -> bytes:
-        """Return an `error` event and the `response.failed` that closes the grammar.
+        """Return `response.failed`, the one terminal event of a response that began and broke.
 
-        The SDKs raise on the first for its nested `error` and hand the second out as an ordinary event; Codex reads
-        the second only.
+        An `error` event would be terminal too, and make the SDKs raise before they hand out the failed response.
         """
         begun = self._begin(Began()) if self._envelope is None else b""
         assert self._envelope is not None
-        shown = error_object(error, request_id)
-        flat = {key: shown[key] for key in ("code", "message", "param")}
-        told = {"code": _code_of(error), "message": error.message}
+        told = failed_error(error, request_id)
         failed = self._envelope.written("failed", self._done_items(), usage=self._usage, error=told)
-        return (
-            begun
-            + self._writer.event(b"error", _encode({**flat, "error": shown})[1:-1])
-            + self._writer.event(b"response.failed", b'"response":' + failed)
-        )
+        return begun + self._writer.event(b"response.failed", b'"response":' + failed)
 
     def _done_items(self) -> list[msgspec.Raw]:
         return [self._output[index] for index in sorted(self._output)]
@@ -311,9 +303,3 @@ class ResponsesEncoder(StreamEncoder):
             message, opened = self._open_message("")
         self._chars += message.chars
         return opened + message.whole_part(part.value["part"])
-
-
-def _code_of(error: GatewayError) -> str:
-    if error.code in FAILED_CODES:
-        return error.code
-    return "invalid_prompt" if error.kind == "invalid_request" else "server_error"

@@ -8,6 +8,8 @@ import msgspec
 from msgspec.structs import replace
 
 from analytics.engine.record import Usage
+from routing.engine.errors import GatewayError
+from routing.engine.openai_shape import error_object
 
 NAME = "openai-responses"
 
@@ -45,6 +47,16 @@ STATE_OF_CALL = "call"
 STATE_OF_TEXT = "text"
 #: Marks hidden thinking, which looks like any other without a summary.
 REDACTED = "redacted"
+
+
+def failed_error(error: GatewayError, request_id: str) -> dict[str, Any]:
+    """Return the `error` of a failed response: a code of the closed set, and beside it all that an error says.
+
+    `reason` is the error's own code.
+    """
+    code = "invalid_prompt" if error.kind == "invalid_request" else "server_error"
+    said = error_object(error, request_id)
+    return {**said, "code": error.code if error.code in FAILED_CODES else code, "reason": said["code"]}
 
 
 def hosted_name(kind: str) -> str:

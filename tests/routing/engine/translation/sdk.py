@@ -81,8 +81,9 @@ def _responses(chunks: Sequence[bytes]) -> Accumulated:
                 if event.type in {"response.completed", "response.incomplete"}:
                     whole = event.response
                 elif event.type == "response.failed" and event.response.error is not None:
+                    said = event.response.error
                     raise openai.APIError(
-                        event.response.error.message, httpx2.Request("POST", "http://gateway"), body=None
+                        said.message, httpx2.Request("POST", "http://gateway"), body=said.to_dict(mode="json")
                     )
     except Exception as error:  # noqa: BLE001
         return Accumulated(error=error)

@@ -61,23 +61,25 @@ def test_nested_error_event_is_a_failure():
     assert (reading.failure, reading.failure_status) == ("m", 429)
 
 
-def test_error_event_continues_the_stream():
+def test_a_failure_continues_the_stream():
     body = stream("openai-responses", "text")
     reading = reader("openai-responses")
     reading.feed(body[: body.index(b"event: response.output_text.done")])
-    error, failed = events(reading.error_event(UpstreamFailed("It broke."), "req_1"))
-    assert [error["sequence_number"], failed["sequence_number"]] == [6, 7]
-    assert error["error"]["request_id"] == "req_1"
+    [failed] = events(reading.error_event(UpstreamFailed("It broke."), "req_1"))
+    assert (failed["type"], failed["sequence_number"]) == ("response.failed", 6)
     assert failed["response"]["id"] == "resp_68ab"
     assert failed["response"]["created_at"] == 1790000000
-    assert failed["response"]["error"] == {"code": "server_error", "message": "It broke."}
+    error = failed["response"]["error"]
+    assert (error["code"], error["message"]) == ("server_error", "It broke.")
+    assert (error["reason"], error["request_id"]) == ("upstream_error", "req_1")
 
 
-def test_error_event_before_any_event_makes_its_own_response():
-    error, failed = events(
+def test_a_failure_before_any_event_makes_its_own_response():
+    created, failed = events(
         reader("openai-responses").error_event(GatewayError("m", code="insufficient_quota"), "req_1")
     )
-    assert [error["sequence_number"], failed["sequence_number"]] == [0, 1]
+    assert [created["sequence_number"], failed["sequence_number"]] == [0, 1]
+    assert (created["type"], created["response"]["status"]) == ("response.created", "in_progress")
     assert failed["response"]["id"] == "resp_req_1"
     assert failed["response"]["error"]["code"] == "insufficient_quota"
     assert failed["response"]["model"] == "asked-model"
