@@ -250,7 +250,9 @@ def _replayed(found: Replayed) -> dict[str, Any]:
     return {
         "looked_at": found.looked_at,
         "unknown": dict(found.unknown),
+        "strategy": found.strategy,
         "stayed": found.stayed,
+        "among_equals": found.among_equals,
         "moved": found.moved,
         "by_rule": dict(found.by_rule),
         "before_usd": usd_text(found.before_nano_usd),

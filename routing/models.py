@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from django.core.exceptions import ValidationError
 from django.db import models
 from django.utils.timezone import now
 
+from channels_app.selectors import models_served
 from routing.rule_checks import clean_rule
 from tenants.models import IdField, SlugField
 
@@ -75,6 +77,18 @@ class ModelAlias(models.Model):
 
     def __str__(self) -> str:
         return f"{self.name} → {self.target}"
+
+    def clean(self) -> None:
+        """Refuse an alias of an alias: names are read once, so it would lead nowhere. A model of that name is meant."""
+        others, served = ModelAlias.objects.exclude(name=self.name), models_served()
+        if self.target not in served and others.filter(name=self.target).exists():
+            raise ValidationError(
+                {"target": f"`{self.target}` is an alias itself. Name what it stands for: a model or `channel/model`."}
+            )
+        if self.name not in served and (other := others.filter(target=self.name).first()) is not None:
+            raise ValidationError(
+                {"name": f"Alias `{other.name}` stands for `{self.name}`, and an alias cannot stand for another one."}
+            )
 
 
 class ModelFallback(models.Model):

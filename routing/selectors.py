@@ -46,7 +46,7 @@ def _resolve(served: dict[str, list[str]], target: str) -> tuple[str, list[str]]
     if target in served:
         return target, served[target]
     cut = min((place for place in (target.find("/"), target.find(",")) if place > 0), default=0)
-    channel, model = target[:cut], target[cut + 1 :].strip()
+    channel, model = target[:cut].strip().lower(), target[cut + 1 :].strip()
     return model, [slug for slug in served.get(model, []) if slug == channel]
 
 

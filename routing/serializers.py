@@ -133,7 +133,11 @@ class ReplayedSerializer(serializers.Serializer):
     unknown = serializers.DictField(
         child=serializers.IntegerField(), help_text="Requests whose records lack what rules ask, by what they lack."
     )
-    stayed = serializers.IntegerField()
+    strategy = serializers.CharField(help_text="The strategy of now, which chose among each rule's channels.")
+    stayed = serializers.IntegerField(help_text="Requests that rules and strategy may still send where they went.")
+    among_equals = serializers.IntegerField(
+        help_text="Of these, how many only as one of several that may be first: what the strategy goes by is not kept."
+    )
     moved = serializers.IntegerField()
     by_rule = serializers.DictField(child=serializers.IntegerField(), help_text="Rule → requests that it decides.")
     before_usd = serializers.CharField(help_text="What those cost that are known and priced both ways.")

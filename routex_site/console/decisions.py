@@ -54,6 +54,8 @@ def _rule(trace: dict[str, Any]) -> dict[str, Any]:
     else:
         word, tone = "yes", "ok"
     found = trace.get("skipped") or trace.get("measured", "")
+    if passed_over := trace.get("passed_over"):
+        found = "; ".join(filter(None, (found, f"some of its targets cannot serve: {passed_over}")))
     return {"rule": trace["rule"], "found": found, "word": word, "tone": tone}
 
 

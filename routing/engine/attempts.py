@@ -115,8 +115,8 @@ class Attempt:
         known = candidate.channel.credentials
         rested = state.rested(known, self.gateway.clock(), self.ordering.pinned_credential(candidate))
         if not rested:
-            who = "every credential" if known else "it"
-            self._passed_over(candidate, "cooling_down", f"{who} is resting")
+            detail = "every credential is resting" if known else "its provider limits it"
+            self._passed_over(candidate, "cooling_down", detail)
         return rested
 
     async def _leave(self, candidate: Candidate, state: ChannelState) -> list[Grant] | None:

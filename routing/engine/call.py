@@ -54,6 +54,8 @@ class Call:
     #: The request in canonical form, once a candidate needed it.
     conversation: ChatRequest | None = None
     session_id: str = ""
+    #: The id that its beginning gives it, once somebody needed one that the client did not send; see `session.py`.
+    begun_id: str | None = None
     #: Under which session and model the channel that answers is remembered.
     session_name: tuple[str, str] | None = None
     #: The channel whose answer is not over.

@@ -14,6 +14,7 @@ from routing.engine.gateway import Gateway
 from routing.engine.resolution import check_asked, look_up, resolve
 from routing.engine.rule import Finding
 from routing.engine.ruleset import Rule, Stretch, rules_of
+from routing.engine.session import begun_id, conversation_of
 from routing.engine.snapshot import Candidate, Snapshot
 from routing.engine.targets import Asking, Target, target_named
 from routing.engine.traits import Traits
@@ -83,7 +84,7 @@ class Known(NamedTuple):
 
     groups: list[list[Candidate]]
     left_out: list[CandidateTrace]
-    #: How the name was read, or why a rule's target cannot serve.
+    #: How the name was read, or why targets of a rule cannot serve.
     read_as: str = ""
 
 
@@ -95,14 +96,12 @@ def _left_out(
     otherwise: str,
 ) -> list[CandidateTrace]:
     """Return which channels have the models and are not tried, and why not."""
+    told = {(candidate.channel_id, candidate.upstream_model) for group in groups for candidate in group}
     found = []
-    for group in groups:
-        having = snapshot.candidates(group[0].public_model) if group else ()
-        if len(having) == len(group):
-            continue
-        kept = {candidate.channel.spec.id for candidate in group}
-        for candidate in having:
-            if candidate.channel.spec.id not in kept:
+    for model in dict.fromkeys(group[0].public_model for group in groups if group):
+        for candidate in snapshot.candidates(model):
+            if (candidate.channel_id, candidate.upstream_model) not in told:
+                told.add((candidate.channel_id, candidate.upstream_model))
                 reason = _why_left_out(candidate, principal, operations) or otherwise
                 found.append(CandidateTrace(candidate.channel.spec.slug, candidate.upstream_model, dropped=reason))
     return found
@@ -120,7 +119,7 @@ def _why_left_out(candidate: Candidate, principal: Principal, operations: tuple[
 
 def _by_rules(call: Call, gateway: Gateway, snapshot: Snapshot, principal: Principal) -> list[list[Candidate]]:
     """Return the groups of the first rule that holds and can serve; none when there is no such rule."""
-    decision, traits = call.decision, Traits(call, gateway.last_turns.tokens(principal.tenant_id, call.session_id))
+    decision, traits = call.decision, Traits(call, gateway.last_turns)
     stretches = rules_of(snapshot).stretches(snapshot, traits)
     found = first_match(stretches, traits, snapshot, principal, call.operations, decision.rules)
     if found is None:
@@ -163,7 +162,9 @@ def first_match(
             findings = [test(traits) for test in rule.tests]
             measured = ", ".join(each.measured for each in findings)[:MAX_MEASURED_CHARS]
             known = _known(rule, findings, traits, snapshot, principal, operations)
-            traces.append(RuleTrace(rule.spec.slug, True, measured, known.read_as[:MAX_MEASURED_CHARS]))
+            why = known.read_as[:MAX_MEASURED_CHARS]
+            skipped, passed_over = ("", why) if known.groups else (why, "")
+            traces.append(RuleTrace(rule.spec.slug, True, measured, skipped, passed_over))
             if known.groups:
                 return Match(rule.spec.slug, known, [each.spent for each in findings if each.spent])
     return None
@@ -205,6 +206,7 @@ def _remove(call: Call, text: str) -> None:
     escaped = written.replace(b"<", b"\\u003c").replace(b">", b"\\u003e")
     body = call.body.replace(written, b"").replace(escaped, b"")
     if body != call.body:
+        begun_id(call)  # by the request as it was sent: the next one is sent with the text again
         call.body, call.conversation = body, None
         call.asked = call.format.read_request(call.route, call.query, body)
 
@@ -212,5 +214,7 @@ def _remove(call: Call, text: str) -> None:
 def note_turn(call: Call, gateway: Gateway) -> None:
     """Remember how long a conversation was, for rules that ask after its last turn."""
     snapshot, usage = call.snapshot, call.usage
-    if usage is not None and snapshot is not None and snapshot.document.rules:
-        gateway.last_turns.note(snapshot.document.tenant_id, call.session_id, usage.input_tokens)
+    if usage is None or snapshot is None or not snapshot.document.rules:
+        return
+    if call.session_id or rules_of(snapshot).asks_last_turn:
+        gateway.last_turns.note(snapshot.document.tenant_id, conversation_of(call), usage.input_tokens)

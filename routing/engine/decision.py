@@ -15,6 +15,8 @@ class RuleTrace(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     measured: str = ""
     #: Why a rule that matched was not followed: its target cannot serve.
     skipped: str = ""
+    #: Of a rule that was followed, why some of its targets cannot serve.
+    passed_over: str = ""
 
 
 class CandidateTrace(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):

@@ -38,7 +38,7 @@ def observe(call: Call, gateway: Gateway) -> None:
         gateway.reads_on_s = gateway.clock() + READ_EACH_S
     elif call.conversation is None:
         return
-    traits = Traits(call, gateway.last_turns.tokens(call.snapshot.document.tenant_id, call.session_id))
+    traits = Traits(call, gateway.last_turns)
     try:
         call.decision.facts = facts_of(traits, CHEAP + JUDGED if is_read else CHEAP)
     except GatewayError:

@@ -16,7 +16,7 @@ from routing.engine.errors import GatewayError
 from routing.engine.estimate import input_tokens
 from routing.engine.gateway import Gateway
 from routing.engine.messages import ChatRequest
-from routing.engine.session import derived_id, thread_of
+from routing.engine.session import begun_id, conversation_of
 from routing.engine.sessions import Name, Pin
 from routing.engine.snapshot import Candidate, Credential, Snapshot
 from routing.engine.states import TenantStates
@@ -53,9 +53,8 @@ class Ordering:
         call = self.call
         if not (self.policy.is_session_enabled and call.is_conversation and _has_choice(groups)):
             return
-        if not call.session_id and call.asked is not None and call.principal is not None:
-            call.session_id = derived_id(call.principal.key_id, call.asked.members.values)
-        self._session = thread_of(call.session_id, call.headers) if call.session_id else ""
+        call.session_id = call.session_id or begun_id(call)
+        self._session = conversation_of(call)
         call.decision.session = self._session
 
     async def order(self, group: Sequence[Candidate]) -> list[Candidate]:

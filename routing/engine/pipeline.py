@@ -234,5 +234,5 @@ def _remember(call: Call, gateway: Gateway) -> None:
         # What was sent this time is in the cache for the next, where the upstream caches at all.
         cached = usage.input_tokens if usage.cache_read_tokens or usage.cache_write_tokens else 0
         gateway.sessions.warmed(call.principal.tenant_id, call.session_name, cached)
+    observe(call, gateway)  # before the turn is noted: it tells of the one before
     note_turn(call, gateway)
-    observe(call, gateway)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from difflib import get_close_matches
 from heapq import nlargest
 from itertools import islice
@@ -15,6 +15,7 @@ from tenants.engine.principal import Principal
 
 #: A public model's name; an alias; a channel's slug before the model.
 ReadAs = Literal["name", "alias", "channel"]
+IsMeant = Callable[[Candidate], bool]
 #: Suggestions are for people who mistyped: longer names are not compared, nor more of them searched or compared.
 _MAX_COMPARED_CHARS = 200
 _MAX_SEARCHED = 2000
@@ -26,8 +27,7 @@ def resolve(
 ) -> tuple[list[Candidate], list[list[Candidate]]]:
     """Return the candidates of a model, and those of each of its fallback models, unordered.
 
-    A name is looked up as a public model, then as an alias, then split at the first `/` or `,` when the left side is
-    a channel's slug. The key's allow-lists hold for the asked name and for each final pair.
+    How a name is read says `look_up`. The key's allow-lists hold for the asked name and for each final pair.
 
     Raises:
         Forbidden: the key may not use the model or the channel.
@@ -35,13 +35,25 @@ def resolve(
         NoChannel: channels serve it, and all are switched off.
     """
     check_asked(principal, asked)
-    model, channel_slug, _ = look_up(snapshot, asked)
+    is_pinned = (lambda each: each.channel.spec.slug == pinned_channel) if pinned_channel else None
+    model, channel_slug, _ = look_up(snapshot, asked, is_pinned)
     channel_slug = pinned_channel or channel_slug
     found = _permitted(snapshot, principal, operations, model, channel_slug)
     if not found:
         raise _why_none(snapshot, principal, operations, asked, model, channel_slug)
     fallbacks = () if channel_slug else snapshot.document.fallbacks.get(model, ())
-    return found, [_permitted(snapshot, principal, operations, name, "") for name in fallbacks]
+    groups = once_each([found, *(_permitted(snapshot, principal, operations, name, "") for name in fallbacks)])
+    return found, groups[1:]
+
+
+def once_each(groups: Iterable[list[Candidate]]) -> list[list[Candidate]]:
+    """Return groups without the candidates of earlier ones: what is tried already is not tried again after it."""
+    seen: set[tuple[str, str]] = set()
+    found = []
+    for group in groups:
+        found.append([each for each in group if (each.channel_id, each.upstream_model) not in seen])
+        seen |= {(each.channel_id, each.upstream_model) for each in group}
+    return found
 
 
 def check_asked(principal: Principal, asked: str) -> None:
@@ -68,25 +80,38 @@ def is_served(snapshot: Snapshot, principal: Principal, asked: str) -> bool:
     )
 
 
-def look_up(snapshot: Snapshot, asked: str) -> tuple[str, str, ReadAs]:
-    """Return the public model, the channel's slug ("" where the name does not say one), and how the name was read."""
-    if snapshot.candidates(asked):
+def look_up(snapshot: Snapshot, asked: str, is_meant: IsMeant | None = None) -> tuple[str, str, ReadAs]:
+    """Return the public model, the channel's slug ("" where the name does not say one), and how the name was read.
+
+    First a model that a channel lists under this very name, then an alias, then a channel before the first `/` or `,`.
+    What is none of these may be a model that a glob matches: a channel that takes every name does not take aliases
+    away, nor what names another channel.
+
+    Args:
+        snapshot: the tenant's configuration.
+        asked: the name.
+        is_meant: where something else says already which channels are meant: whether one of them serves a candidate.
+            What one of them takes as it stands is not split.
+    """
+    if snapshot.is_named(asked):
         return asked, "", "name"
     alias = snapshot.document.aliases.get(asked)
-    model, channel_slug = _look_up_target(snapshot, asked if alias is None else alias)
+    model, channel_slug = _look_up_target(snapshot, asked if alias is None else alias, is_meant)
     return model, channel_slug, "alias" if alias is not None else "channel" if channel_slug else "name"
 
 
-def _look_up_target(snapshot: Snapshot, name: str) -> tuple[str, str]:
-    if snapshot.candidates(name):
+def _look_up_target(snapshot: Snapshot, name: str, is_meant: IsMeant | None) -> tuple[str, str]:
+    cut = cut_of(name)
+    if not cut or snapshot.is_named(name):
         return name, ""
-    cut = _cut_of(name)
-    if cut and name[:cut] in snapshot.channels:
-        return name[cut + 1 :].strip(), name[:cut]
-    return name, ""
+    if is_meant is not None and any(map(is_meant, snapshot.candidates(name))):
+        return name, ""
+    # Slugs are lower case; people write a provider's name as it writes itself.
+    slug = name[:cut].strip().lower()
+    return (name[cut + 1 :].strip(), slug) if slug in snapshot.channels else (name, "")
 
 
-def _cut_of(name: str) -> int:
+def cut_of(name: str) -> int:
     """Return the place of the first `/` or `,` of a name, 0 where there is none."""
     return min((place for place in (name.find("/"), name.find(",")) if place > 0), default=0)
 
@@ -189,12 +214,22 @@ def _switched_off(candidates: list[Candidate], model: str) -> NoChannel:
 def _not_on_channel(snapshot: Snapshot, principal: Principal, asked: str, model: str, slug: str) -> ModelNotFound:
     """Return the refusal of a model that the named channel does not serve."""
     close: tuple[str, ...] = (model,)
-    if is_served(snapshot, principal, model):
+    whole = "" if model == asked else _taking(snapshot, principal, asked)
+    if whole and not snapshot.is_named(model):
+        close = (f"{whole}/{asked}",)
+        hint = f" Channel `{whole}` takes the whole name: ask for `{named(close[0])}`."
+    elif is_served(snapshot, principal, model):
         hint = f" Other channels do: ask for `{named(model)}` alone."
     else:
         close = _close(snapshot, principal, asked)
         hint = f" Did you mean `{close[0]}`?" if close else ""
     return ModelNotFound(f"Channel `{slug}` does not serve `{named(model)}`.{hint}", param="model", suggestions=close)
+
+
+def _taking(snapshot: Snapshot, principal: Principal, name: str) -> str:
+    """Return the slug of a channel with a glob for the name; "" when the key may use none."""
+    found = (each.channel.spec for each in snapshot.candidates(name) if principal.may_use_model(name))
+    return next((spec.slug for spec in found if spec.is_enabled and principal.may_use_channel(spec.slug)), "")
 
 
 def not_served(snapshot: Snapshot, principal: Principal, asked: str) -> ModelNotFound:
@@ -226,7 +261,7 @@ def _close(snapshot: Snapshot, principal: Principal, asked: str) -> tuple[str, .
 def _askable(snapshot: Snapshot, asked: str) -> Iterator[str]:
     """Yield the names that could have been meant: models, aliases and, for `channel/model`, those of close channels."""
     yield from snapshot.models
-    cut = _cut_of(asked)
+    cut = cut_of(asked)
     if cut:
         for slug in get_close_matches(asked[:cut], snapshot.channels, n=3):
             for model in snapshot.channels[slug].spec.models:

@@ -93,6 +93,10 @@ class Condition(ABC):
         """Return what may take long for rules that have this condition, with these values; None where nothing does."""
         return None
 
+    def asks_last_turn(self, value: Any) -> bool:
+        """Return whether it asks how long the last turn was: only then conversations without an id are remembered."""
+        return False
+
     def keeps(self, value: Any) -> Keeps | None:
         """Return which channels the rule may still go to, None for all."""
         return None

@@ -117,6 +117,7 @@ class Ruleset:
         self.screens = {name: screen for name, screen in screens.items() if screen is not None}
         errands = (RULES[name].errand(found) for name, found in values.items())
         self.errands = tuple(errand for errand in errands if errand is not None)
+        self.asks_last_turn = any(RULES[name].asks_last_turn(each) for name, found in values.items() for each in found)
 
     def stretches(self, snapshot: Snapshot, traits: Traits) -> tuple[Stretch, ...]:
         """Return what the model, the tags and the screens leave to be asked; the same for many requests."""

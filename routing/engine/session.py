@@ -9,6 +9,9 @@ from typing import Any
 
 from msgspec import Raw
 
+from routing.engine.call import Call
+from routing.engine.operations import is_count
+
 #: Headers that carry a conversation's id, first hit wins. Those of agents count only for the client that means it so.
 OWN_HEADERS = (b"x-routex-session-id", b"x-claude-code-session-id")
 CODEX_HEADERS = (b"session-id", b"thread-id", b"session_id", b"conversation_id")
@@ -46,6 +49,24 @@ def thread_of(session: str, headers: Mapping[bytes, bytes]) -> str:
     if name.isprintable():
         return name
     return f"odd-{blake2b(name.encode('utf-8', 'backslashreplace'), digest_size=12).hexdigest()}"
+
+
+def conversation_of(call: Call) -> str:
+    """Return what names the conversation of a call, or the sub-agent's thread in it; "" when nothing does.
+
+    Where the client sends no id, its beginning is read, once: that costs something, so ask where it matters.
+    """
+    session = call.session_id or begun_id(call)
+    return thread_of(session, call.headers) if session else ""
+
+
+def begun_id(call: Call) -> str:
+    """Return the id that the beginning of a call's conversation gives it, as the client sent it; "" for none."""
+    if call.begun_id is None:
+        assert call.asked is not None and call.principal is not None
+        is_any = call.is_conversation or is_count(call.route.operation)
+        call.begun_id = derived_id(call.principal.key_id, call.asked.members.values) if is_any else ""
+    return call.begun_id
 
 
 def derived_id(key_id: str, members: Mapping[str, Raw]) -> str:

@@ -47,11 +47,14 @@ class Channel:
     timeouts: Timeouts
     #: What hashing strategies mix with a name: the same for a channel in every process and snapshot.
     seed: int = field(init=False, compare=False, repr=False)
+    #: What it may be asked with, one after the other: its credentials, or a nameless one where it needs none.
+    pool: tuple[Credential, ...] = field(init=False, compare=False, repr=False)
     _offered: dict[tuple[tuple[str, ...], str], str] = field(init=False, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         digest = blake2b(self.spec.id.encode(), digest_size=8).digest()
         object.__setattr__(self, "seed", int.from_bytes(digest, "big") >> 1)
+        object.__setattr__(self, "pool", self.credentials or (Credential("", ""),))
         object.__setattr__(self, "_offered", {})
 
     @property
@@ -270,6 +273,10 @@ class Snapshot:
         if len(self.remembered) >= MANY_ANSWERS:
             self.remembered.clear()
         self.remembered[key] = value
+
+    def is_named(self, model: str) -> bool:
+        """Whether a channel lists this very public model, be it switched off; globs do not count."""
+        return model in self._exact
 
     def candidates(self, model: str) -> tuple[Candidate, ...]:
         """Return every way to serve exactly this public model name, channels that are switched off included."""

@@ -20,7 +20,7 @@ NO_CREDENTIAL = Credential("", "")
 
 @dataclass(slots=True)
 class CredentialState:
-    """What is known of one credential."""
+    """What is known of one credential, or of the nameless one of a channel that needs none."""
 
     resting_until_s: float = 0.0
     #: Share of its allowance that is left, 0 to 1, as its provider said last.

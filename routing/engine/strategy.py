@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from operator import attrgetter
+from typing import ClassVar
 
 import msgspec
 
@@ -54,6 +55,9 @@ class Situation:
 
 class Strategy(ABC):
     """Orders candidates. One object serves every tenant, so it keeps nothing."""
+
+    #: What a record keeps of a request decides who is first, but for equals; turns, chance and measurements do not.
+    is_repeatable: ClassVar[bool] = False
 
     def order(self, candidates: Sequence[Candidate], situation: Situation) -> list[Ranked]:
         """Return all candidates, the one to try first at the front.

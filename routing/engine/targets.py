@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from routing.engine.document import ChannelSpec
-from routing.engine.resolution import look_up, preferred
+from routing.engine.resolution import cut_of, look_up, once_each, preferred
 from routing.engine.rule import Keeps
 from routing.engine.snapshot import Candidate, Snapshot
 from tenants.engine.principal import Principal
@@ -28,7 +28,10 @@ class Asking:
     keeps: tuple[Keeps, ...] = ()
 
     def groups(self, targets: Iterable[Target]) -> tuple[list[list[Candidate]], str]:
-        """Return the candidates of each target that has any, then those of its model's fallbacks; or why none has."""
+        """Return the candidates of each target that has any, then of their models' fallbacks; and why others have none.
+
+        Each stands where it comes first, once.
+        """
         groups: list[list[Candidate]] = []
         fallbacks: dict[str, None] = {}
         reasons: list[str] = []
@@ -40,19 +43,19 @@ class Asking:
             groups.append(found)
             if not target.get("channel"):
                 fallbacks |= dict.fromkeys(self.snapshot.document.fallbacks.get(found[0].public_model, ()))
-        if not groups:
-            return [], "; ".join(dict.fromkeys(reasons))
-        more = (self.candidates({"model": model})[0] for model in fallbacks)
-        return [*groups, *filter(None, more)], ""
+        if groups:
+            groups += [self.candidates({"model": model})[0] for model in fallbacks]
+        return list(filter(None, once_each(groups))), "; ".join(dict.fromkeys(reasons))
 
     def candidates(self, target: Target) -> tuple[list[Candidate], str]:
         """Return who may serve a target, or why nobody may: the first thing that leaves none."""
-        model, slug, _ = look_up(self.snapshot, target.get("model") or self.model)
+        is_meant = (lambda each: _fits(each.channel.spec, target)) if target.keys() - {"model"} else None
+        model, slug, _ = look_up(self.snapshot, target.get("model") or self.model, is_meant)
         if not self.principal.may_use_model(model):
             return [], f"the key may not use `{model}`"
         if (wanted := target.get("channel")) and not any(map(_is(wanted), self._specs())):
             return [], f"there is no channel `{wanted}`"
-        where = target | {"channel": slug} if slug else target
+        where = {"channel": slug} | target if slug else target  # a channel of the target's own wins, as a pinned one
         found = [each for each in self.snapshot.candidates(model) if _fits(each.channel.spec, where)]
         if not found:
             return [], f"{_told(where)} does not serve `{model}`"
@@ -75,13 +78,13 @@ class Asking:
 
 def target_named(snapshot: Snapshot, text: str) -> Target:
     """Return the target that `channel,model`, `provider/model` or a model alone means."""
-    cut = min((place for place in (text.find("/"), text.find(",")) if place > 0), default=0)
-    owner, model = text[:cut].strip().lower(), text[cut + 1 :].strip()
-    if cut and not snapshot.candidates(text):
-        specs = [channel.spec for channel in snapshot.channels.values()]
-        for name, owners in (("channel", {s.slug for s in specs}), ("provider", {s.provider for s in specs})):
-            if owner in owners:
-                return {name: owner, "model": model}
+    model, slug, read_as = look_up(snapshot, text)
+    if read_as == "channel":
+        return {"channel": slug, "model": model}
+    cut = cut_of(text)
+    owner, providers = text[:cut].strip().lower(), {each.spec.provider for each in snapshot.channels.values()}
+    if read_as == "name" and owner in providers and not snapshot.is_named(text):
+        return {"provider": owner, "model": text[cut + 1 :].strip()}
     return {"model": text}
 
 

@@ -14,8 +14,10 @@ from routing.engine.counters import COUNTERS, media_of
 from routing.engine.decoding import conversation
 from routing.engine.errors import BadRequest
 from routing.engine.estimate import input_tokens
+from routing.engine.lastturns import LastTurns
 from routing.engine.messages import ChatRequest, Message, Text
 from routing.engine.operations import is_count
+from routing.engine.session import conversation_of
 
 #: Characters of the users' text that are searched: of a longer one its end, which is what was said last.
 SEARCHED_CHARS = 262_144
@@ -30,7 +32,7 @@ class Traits:
     upstream can judge.
     """
 
-    def __init__(self, call: Call, last_input_tokens: int = 0) -> None:
+    def __init__(self, call: Call, last_turns: LastTurns | None = None) -> None:
         assert call.asked is not None and call.principal is not None and call.snapshot is not None
         self.call = call
         #: The model as it was asked for.
@@ -38,10 +40,17 @@ class Traits:
         self.headers: Mapping[bytes, bytes] = call.headers
         self.key_tags = call.principal.tags
         self.tenant_tags = call.snapshot.document.tags
-        #: Input tokens of the last turn of the same conversation, 0 when this process knows none.
-        self.last_input_tokens = last_input_tokens
+        self._last_turns = last_turns
         #: What conditions of one kind work out once for all rules of a request, by the condition's name.
         self.memo: dict[str, Any] = {}
+
+    @cached_property
+    def last_input_tokens(self) -> int:
+        """Input tokens of the last turn of the same conversation, 0 when this process knows none."""
+        if not self._last_turns:
+            return 0
+        assert self.call.principal is not None
+        return self._last_turns.tokens(self.call.principal.tenant_id, conversation_of(self.call))
 
     @property
     def input_tokens(self) -> int:

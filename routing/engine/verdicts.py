@@ -68,7 +68,8 @@ class Verdicts:
             self.none(candidate, state)
         elif isinstance(error, UpstreamStatus) and error.is_about_credential:
             self.none(candidate, state)
-            if self.policy.has_cooldown:
+            # Without a credential only the provider's limits can pass by themselves; a refusal is told as it is.
+            if self.policy.has_cooldown and (credential.slug or error.status == 429):
                 asked_s = error.retry_after_s if error.retry_after_s is not None else REST_S[error.status]
                 state.rest(credential.slug, now_s + min(asked_s, MAX_REST_S))
                 self._note_allowance(error.headers.items(), credential, state)

@@ -243,7 +243,12 @@ def test_a_request_tells_why_it_went_where_it_went(cast, alice, stored):
         "rules": [
             {"rule": "short", "measured": "70000 words, at most 10"},
             {"rule": "gone", "is_match": True, "skipped": "channel `old` is switched off"},
-            {"rule": "long", "is_match": True, "measured": "70000 tokens, at least 60000"},
+            {
+                "rule": "long",
+                "is_match": True,
+                "measured": "70000 tokens, at least 60000",
+                "passed_over": "there is no channel `gone`",
+            },
         ],
         "candidates": [{"channel": "a", "rank": 1, "number": "weight 3"}, {"channel": "b", "dropped": "breaker open"}],
         "spends": [{"name": "60 requests/min of key ci", "asked": 1, "left": 59}],
@@ -252,6 +257,7 @@ def test_a_request_tells_why_it_went_where_it_went(cast, alice, stored):
     stored(record)
     page = alice.get(f"{LIST}{record.id}/").content.decode()
     assert page.count('data-testid="rule"') == 3
+    assert "70000 tokens, at least 60000; some of its targets cannot serve: there is no channel `gone`" in page
     assert "yes, skipped" in page and "channel `old` is switched off" in page
     assert "Rule `long` sent `smart` to `gpt-5.6`." in page and "weight 3" in page and "breaker open" in page
     assert "60 requests/min of key ci" in page

@@ -134,7 +134,8 @@ tenants = entries(
             lambda member: member["email"],
         ),
         "keys": lists(key_entries, lambda key: key["slug"]), "limits": limits, "quotas": quotas,
-        "aliases": st.dictionaries(words, words, max_size=2), "fallbacks": st.dictionaries(words, globs, max_size=2),
+        "aliases": st.dictionaries(words, words, max_size=2).filter(lambda made: not made.keys() & made.values()),
+        "fallbacks": st.dictionaries(words, globs, max_size=2),
         "channels": lists(channel_entries, lambda channel: channel["slug"]),
         "rules": lists(rule_entries, lambda rule: rule["slug"]), "tags": st.dictionaries(words, words, max_size=2),
         "policy": entries({

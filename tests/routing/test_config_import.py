@@ -321,6 +321,14 @@ def test_one_wrong_part_leaves_everything_as_it_was():
         assert selectors.aliases_by_name() == {}
 
 
+@pytest.mark.parametrize("aliases", ["{quick: fast, fast: gpt}", "{fast: gpt, quick: fast}"])
+def test_an_alias_of_an_alias_is_refused_unless_a_model_has_that_name(aliases):
+    [(pointer, message, _)] = problems_of(document(f"aliases: {aliases}"))
+    assert pointer.startswith("/tenants/0/aliases/") and "an alias" in message
+    channels = "channels: [{slug: one, provider: echo, models: [fast]}]"
+    assert config_import(text=document(channels, f"aliases: {aliases}")).has_changes
+
+
 def test_json_and_toml_say_the_same_as_yaml():
     config_import(text=document('quotas: [{usd: "1.5", window: day}]'))
     as_json = (

@@ -43,3 +43,7 @@ class CustomFunction(Condition):
             return yes if chosen else no
 
         return test
+
+    def asks_last_turn(self, value: Any) -> bool:
+        """Return that it does: nobody knows what a router asks."""
+        return True

@@ -86,6 +86,10 @@ class Expression(Condition):
 
         return test
 
+    def asks_last_turn(self, value: Any) -> bool:
+        """Return whether the variable is in the expression."""
+        return "last_tokens" in _names(value)
+
 
 def _context(traits: Traits, asked: Sequence[tuple[str, Read]], zone: ZoneInfo) -> cel.Context:
     """Return a context with these variables: one for all expressions of a request, since filling it takes longest."""

@@ -28,9 +28,12 @@ class LongContext(Condition):
             tokens = traits.input_tokens
             if tokens > threshold:
                 return Finding(True, f"{tokens} of more than {threshold} tokens")
-            last = traits.last_input_tokens
-            if last > threshold and tokens > STILL_LONG:
+            if tokens > STILL_LONG and (last := traits.last_input_tokens) > threshold:
                 return Finding(True, f"{tokens} tokens after {last} in the last turn")
             return Finding(False, f"{tokens} of more than {threshold} tokens")
 
         return test
+
+    def asks_last_turn(self, value: Any) -> bool:
+        """Return that it does."""
+        return True

@@ -16,6 +16,8 @@ TRANSLATED = 100
 class Capability(Strategy):
     """The client's own format first, then the fewest losses that are known from the facts about the model."""
 
+    is_repeatable = True
+
     def rank(self, candidates: Sequence[Candidate], situation: Situation) -> list[Ranked]:
         """Return the candidates by what each would lose."""
         operations = [candidate.operation(situation.operations) for candidate in candidates]

@@ -17,6 +17,8 @@ class Cost(Strategy):
     leaving it is counted as what it costs. Channels without a price come last.
     """
 
+    is_repeatable = True
+
     def rank(self, candidates: Sequence[Candidate], situation: Situation) -> list[Ranked]:
         """Return the candidates by rising cost."""
         numbers = [math.inf if (cost := situation.cost(c)) is None else float(cost) for c in candidates]

@@ -12,6 +12,8 @@ from routing.engine.strategy import Ranked, Situation, Strategy
 class IpHash(Strategy):
     """By the client's address: shares by weight, and few addresses move when a channel comes or goes."""
 
+    is_repeatable = True
+
     def rank(self, candidates: Sequence[Candidate], situation: Situation) -> list[Ranked]:
         """Return the candidates in the address's own order."""
         return scattered(candidates, situation.client_address)

@@ -12,6 +12,8 @@ from routing.engine.strategy import Ranked, Situation, Strategy, shuffled
 class Priority(Strategy):
     """Highest priority first; candidates of one priority share by weight, globs behind names, weight 0 last."""
 
+    is_repeatable = True
+
     def order(self, candidates: Sequence[Candidate], situation: Situation) -> list[Ranked]:
         """Return the candidates by falling priority, which outranks even a name."""
         ranked = super().order(candidates, situation)

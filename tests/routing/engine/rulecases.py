@@ -48,7 +48,9 @@ def traits(
     call.asked = known.read_request(route, {}, raw)
     call.operations = answering(route.operation, False)
     call.is_conversation = is_conversation(route.operation)
-    return Traits(call, last)
+    found = Traits(call)
+    found.last_input_tokens = last
+    return found
 
 
 def finding(kind: str, condition: dict[str, Any], asked: Traits, timezone: str = "UTC") -> Finding:

@@ -13,7 +13,7 @@ from routing.engine.lastturns import LastTurns
 from routing.engine.pipeline import serve
 from routing.engine.snapshot import MANY_ANSWERS
 from tests.routing.engine.cast import channel, principal
-from tests.routing.engine.harness import PATHS, Harness, status, streamed
+from tests.routing.engine.harness import GOOD_WHOLE, PATHS, Harness, Step, status, streamed
 
 pytestmark = pytest.mark.asyncio
 
@@ -162,6 +162,8 @@ async def test_a_time_zone_that_this_host_has_not_faults_only_the_rules_that_nee
         ({"model": "big"}, {"a", "eu"}),
         ({"model": "eu/big"}, {"eu"}),
         ({"model": "nick"}, {"eu"}),
+        ({"model": "EU/big"}, {"eu"}),
+        ({"channel": "a", "model": "eu/big"}, {"a"}),
         ({"provider": "anything", "tag": "spot", "model": "small"}, {"cheap"}),
     ],
 )
@@ -184,6 +186,34 @@ async def test_a_chain_is_tried_in_its_order_and_then_the_models_fallbacks():
     assert set(tried[1:3]) == {("a", "big"), ("eu", "big")}
 
 
+async def test_the_first_targets_of_a_chain_are_told_of_though_a_later_one_serves():
+    chain = ({"channel": "off"}, {"channel": "gone"}, {"tag": "spot"}, {"tag": "none"})
+    await ask(harness(rule("chain", targets=chain, **HELLO)))
+    [trace] = decision().rules
+    assert trace.skipped == ""
+    assert trace.passed_over == (
+        "channel `off` is switched off; there is no channel `gone`; tag `none` does not serve `m`"
+    )
+
+
+async def test_a_channel_and_model_that_several_targets_and_fallbacks_mean_is_tried_and_told_of_once():
+    chain = ({"channel": "eu"}, {"model": "m"}, {"tag": "spot"}, {"model": "big"})
+    fallbacks = {"m": ("big", "small"), "big": ("m",)}
+    gateway = harness(
+        rule("chain", targets=chain, **HELLO), fallbacks=fallbacks, policy=PolicySpec(attempts=5),
+        steps=[status(500)] * 9,
+    )  # fmt: skip
+    await ask(gateway)
+    tried = [(attempt.channel, attempt.model) for attempt in gateway.record.attempts]
+    assert tried[0] == ("eu", "m")
+    assert sorted(tried) == [("a", "big"), ("a", "m"), ("cheap", "m"), ("eu", "big"), ("eu", "m")]
+    told = [(each.channel, each.model) for each in decision().candidates]
+    assert len(told) == len(set(told))
+    assert [(each.channel, each.dropped) for each in decision().candidates if each.dropped] == [
+        ("off", "is switched off")
+    ]
+
+
 async def test_a_region_narrows_the_targets_and_their_fallbacks():
     gateway = harness(
         rule("eu", "default", targets=(), region="eu"), fallbacks={"m": ("big", "small")}, steps=[status(500)] * 9
@@ -200,12 +230,13 @@ async def test_a_region_that_serves_nothing_skips_the_rule():
 
 @pytest.mark.parametrize(
     ("model", "by", "channel_slug"),
-    [("eu,m", "channel", "eu"), ("eu/m", "channel", "eu"), ("nick", "alias", "eu")],
+    [("eu,m", "channel", "eu"), ("eu/m", "channel", "eu"), ("EU,m", "channel", "eu"), ("nick", "alias", "eu")],
 )
-async def test_what_the_name_says_outright_wins_over_rules(model, by, channel_slug):
-    gateway = harness(rule("all", "default"), aliases={"nick": "eu/m"})
+@pytest.mark.parametrize("more", [(), (channel("any", models=("*",), priority=9),)], ids=["", "with a glob"])
+async def test_what_the_name_says_outright_wins_over_rules(model, by, channel_slug, more):
+    gateway = Harness(channels=[*CHANNELS, *more], rules=(rule("all", "default"),), aliases={"nick": "eu/m"})
     answer = await ask(gateway, model=model)
-    assert answer.headers["x-routex-channel"] == channel_slug
+    assert (answer.headers["x-routex-channel"], answer.headers["x-routex-model"]) == (channel_slug, "m")
     assert (decision().by, decision().rules) == (by, [])
 
 
@@ -242,6 +273,18 @@ async def test_a_sub_agents_tag_names_the_model_and_is_taken_out():
     assert sent["model"] == "small"
 
 
+@pytest.mark.parametrize(
+    ("tag", "channel_slug", "model"),
+    [("Cheap,small", "cheap", "small"), ("any,cheap/m", "any", "cheap/m"), ("nick", "eu", "big")],
+)
+async def test_a_tag_is_read_as_a_name_that_is_asked_for(tag, channel_slug, model):
+    channels = [*CHANNELS, channel("any", models=("*",), priority=9)]
+    gateway = Harness(channels=channels, rules=(rule("agents", "subagent"),), aliases={"nick": "eu/big"})
+    said = f"<CCR-SUBAGENT-MODEL>{tag}</CCR-SUBAGENT-MODEL>"
+    answer = await gateway.ask(messages=[{"role": "system", "content": said}, {"role": "user", "content": "x"}])
+    assert (answer.headers["x-routex-channel"], answer.headers["x-routex-model"]) == (channel_slug, model)
+
+
 async def test_a_tag_that_some_encoders_escape_is_taken_out_too():
     gateway = harness(rule("agents", "subagent"))
     raw = json.dumps({"model": "m", "messages": [{"role": "system", "content": TAG}, {"role": "user", "content": "x"}]})
@@ -268,6 +311,69 @@ async def test_the_last_turn_is_remembered_for_its_conversation():
     headers = {"x-session-id": "s1"}
     await ask(gateway, "a heron " * 20, stream=True, headers=headers)
     assert gateway.gateway.last_turns.tokens("ten_1", "s1") == 5
+
+
+def counted(tokens):
+    """An answer whose upstream counted that many input tokens."""
+    return Step(chunks=[GOOD_WHOLE.replace(b'"prompt_tokens": 5', b'"prompt_tokens": %d' % tokens)])
+
+
+LONG_TURN, NEXT_TURN = "heron", "word " * 26_000
+REMEMBERS = [{"longContext": True}, {"expression": "last_tokens > 60000"}]
+
+
+def turns(first, text):
+    return [*({"role": "user", "content": each} for each in (first, text) if each)]
+
+
+@pytest.mark.parametrize("condition", REMEMBERS, ids=["longContext", "expression"])
+@pytest.mark.parametrize("headers", [{"x-session-id": "s1"}, {}], ids=["named", "known by its beginning"])
+@pytest.mark.parametrize("model", ["m", "a/m"], ids=["by name", "outright"])
+async def test_a_turn_after_a_long_one_is_long_too_however_the_conversation_is_known(condition, headers, model):
+    gateway = harness(rule("long", **condition), steps=[counted(70_000)])
+    gateway.gateway.max_body_bytes = 10**6
+    await gateway.ask(messages=turns(LONG_TURN, ""), model=model, headers=headers)
+    other = await gateway.ask(messages=turns("gull", NEXT_TURN), headers=headers and {"x-session-id": "s2"})
+    assert "x-routex-rule" not in other.headers
+    answer = await gateway.ask(messages=turns(LONG_TURN, NEXT_TURN), headers=headers)
+    assert answer.headers.get("x-routex-rule") == "long"
+
+
+async def test_a_sub_agents_turns_are_not_those_of_the_conversation_that_began_it():
+    gateway = harness(rule("long", longContext=True), steps=[counted(70_000), counted(900)])
+    gateway.gateway.max_body_bytes = 10**6
+    session = {"x-claude-code-session-id": "s1"}
+    await ask(gateway, LONG_TURN, headers=session)
+    await ask(gateway, LONG_TURN, headers=session | {"x-claude-code-agent-id": "a1"})
+    assert (await ask(gateway, NEXT_TURN, headers=session)).headers.get("x-routex-rule") == "long"
+
+
+async def test_a_tag_that_was_taken_out_leaves_a_conversation_known_by_its_beginning():
+    long = rule("long", longContext=True, targets=({"channel": "cheap"},))
+    gateway = harness(rule("agents", "subagent", priority=-1), long, steps=[counted(70_000)])
+    gateway.gateway.max_body_bytes = 10**6
+    said = [{"role": "system", "content": TAG}, {"role": "user", "content": LONG_TURN}]
+    assert (await gateway.ask(messages=said)).headers["x-routex-rule"] == "agents"
+    answer = await gateway.ask(messages=[*said, {"role": "user", "content": NEXT_TURN}])
+    assert answer.headers["x-routex-rule"] == "long"
+
+
+async def test_a_conversation_is_read_for_its_name_only_where_a_rule_asks_after_its_last_turn(monkeypatch):
+    read = []
+    monkeypatch.setattr("routing.engine.session.derived_id", lambda *given: read.append(given) or "begun-1")
+    for condition in (HELLO, {"longContext": True}):
+        gateway = Harness(*[counted(9)] * 2, channels=CHANNELS[:1], rules=(rule("r", **condition),))
+        await ask(gateway, LONG_TURN, model="m")
+        await ask(gateway, LONG_TURN, model="m")
+        assert len(read) == (0 if condition is HELLO else 2)  # after each of its two answers
+
+
+async def test_what_is_noted_for_replays_is_the_turn_before():
+    gateway = harness(rule("long", longContext=True), steps=[counted(70_000), counted(900)])
+    for _ in range(2):
+        gateway.now_s += 1
+        await ask(gateway, LONG_TURN)
+    assert [record.decision.facts["last_input_tokens"] for record in gateway.records] == [0, 70_000]
 
 
 async def test_the_memory_of_turns_is_bounded_and_keeps_tenants_apart():

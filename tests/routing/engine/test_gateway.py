@@ -360,6 +360,56 @@ async def test_a_limited_credential_rests_as_long_as_the_upstream_asked():
     assert (await harness.ask()).status == 200
 
 
+def keyless(*steps, **fields):
+    """A gateway over a provider that asks for no credential, and without sessions that would stay where they went."""
+    channels = [channel("a", credentials=(), priority=1), channel("b", credentials=())]
+    harness = Harness(*steps, channels=channels, policy=PolicySpec(is_session_enabled=False, **fields))
+    harness.provider.needs_credential = False
+    return harness
+
+
+NOTHING_LEFT = replace(
+    Step(),
+    headers=[*Step().headers, (b"x-ratelimit-remaining-requests", b"0"), (b"x-ratelimit-reset-requests", b"30s")],
+)
+
+
+@pytest.mark.parametrize("first", [status(429, retry_after="30"), NOTHING_LEFT], ids=["429", "nothing left"])
+async def test_a_limited_channel_without_a_credential_rests_as_long_as_its_provider_said(first):
+    harness = keyless(first)
+    await harness.ask()
+    told = await harness.ask(headers={"x-routex-dry-run": "1"})
+    assert told.json["channel"] == "b"
+    assert "its provider limits it; next try in 30 s" in told.json["decision"]["candidates"][0]["dropped"]
+    harness.records.clear()
+    await harness.ask()
+    assert harness.tried() == [("a", "cooling_down"), ("b", "ok")]
+    harness.now_s += 30
+    harness.records.clear()
+    await harness.ask()
+    assert harness.tried() == [("a", "ok")]
+
+
+async def test_a_channel_without_a_credential_that_refuses_is_asked_again():
+    harness = keyless(status(403), Step(), Step())
+    await harness.ask()
+    assert (await harness.ask()).headers["x-routex-channel"] == "a"
+
+
+async def test_where_every_channel_without_a_credential_is_limited_the_client_is_told_the_soonest():
+    harness = keyless(status(429, retry_after="30"), status(429, retry_after="50"))
+    await harness.ask()
+    answer = await harness.ask()
+    assert (answer.status, answer.headers["retry-after"]) == (503, "30")
+    assert len(harness.provider.sent) == 2
+
+
+async def test_without_cooldown_no_channel_without_a_credential_rests_either():
+    harness = keyless(status(429, retry_after="30"), Step(), Step(), has_cooldown=False)
+    await harness.ask()
+    assert (await harness.ask()).headers["x-routex-channel"] == "a"
+
+
 async def test_without_cooldown_nothing_rests():
     harness = Harness(status(429), Step(), policy=PolicySpec(has_cooldown=False))
     await harness.ask()

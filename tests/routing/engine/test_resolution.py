@@ -36,7 +36,7 @@ def test_a_public_name_wins_over_an_alias_of_the_same_name():
     assert [c.public_model for c in found] == ["m"]
 
 
-@pytest.mark.parametrize("asked", ["b/m", "b,m", "b, m"])
+@pytest.mark.parametrize("asked", ["b/m", "b,m", "b, m", "B/m", "B,m", "B , m"])
 def test_a_channel_and_a_model_in_one_name_pin_the_channel(asked):
     found, fallbacks = resolve(snapshot(channel("a"), channel("b"), fallbacks={"m": ("m",)}), principal(), CHAT, asked)
     assert slugs(found) == ["b"] and fallbacks == []
@@ -45,6 +45,37 @@ def test_a_channel_and_a_model_in_one_name_pin_the_channel(asked):
 def test_a_slash_that_names_no_channel_belongs_to_the_model():
     found, _ = resolve(snapshot(channel("a", models=["meta/llama"])), principal(), CHAT, "meta/llama")
     assert slugs(found) == ["a"]
+
+
+WITH_A_GLOB = (channel("any", models=["*"]), channel("main", models=["m"]))
+
+
+@pytest.mark.parametrize("asked", ["main/m", "main,m", "Main,m", "fast", "quick"])
+def test_a_channel_that_takes_every_name_takes_neither_aliases_nor_other_channels_away(asked):
+    known = snapshot(*WITH_A_GLOB, aliases={"fast": "main/m", "quick": "main,m"})
+    found, _ = resolve(known, principal(), CHAT, asked)
+    assert [(c.channel.spec.slug, c.upstream_model) for c in found] == [("main", "m")]
+
+
+@pytest.mark.parametrize("asked", ["openai/m", "openai,m"])
+def test_an_exact_name_wins_over_the_channel_that_it_begins_with(asked):
+    known = snapshot(channel("openai"), channel("router", models=[asked]), channel("any", models=["*"]))
+    found, _ = resolve(known, principal(), CHAT, asked)
+    assert [(c.channel.spec.slug, c.upstream_model) for c in found] == [("router", asked), ("any", asked)]
+
+
+@pytest.mark.parametrize(
+    ("asked", "pinned"), [("any/main/m", ""), ("any,main/m", ""), ("main/m", "any")], ids=["slash", "comma", "pinned"]
+)
+def test_a_channel_that_is_named_takes_the_whole_name_by_its_glob(asked, pinned):
+    found, _ = resolve(snapshot(*WITH_A_GLOB), principal(), CHAT, asked, pinned_channel=pinned)
+    assert [(c.channel.spec.slug, c.upstream_model) for c in found] == [("any", "main/m")]
+
+
+def test_a_name_that_begins_with_a_channel_is_told_how_another_one_takes_it():
+    with pytest.raises(ModelNotFound, match="Channel `any` takes the whole name") as caught:
+        resolve(snapshot(*WITH_A_GLOB), principal(), CHAT, "main/other")
+    assert caught.value.suggestions == ("any/main/other",)
 
 
 def test_a_glob_serves_names_that_nothing_names_exactly():
@@ -170,6 +201,12 @@ def test_fallback_models_come_after_the_asked_one():
         snapshot(channel("a"), channel("b", models=["n"]), fallbacks={"m": ("n",)}), principal(), CHAT, "m"
     )
     assert slugs(found) == ["a"] and [slugs(group) for group in fallbacks] == [["b"]]
+
+
+def test_a_fallback_that_is_tried_already_is_not_tried_again():
+    serving = channel("a", models=["m", "n", ModelSpec("other", "m")])
+    _, fallbacks = resolve(snapshot(serving, fallbacks={"m": ("m", "other", "n", "n")}), principal(), CHAT, "m")
+    assert [[c.upstream_model for c in group] for group in fallbacks] == [[], [], ["n"], []]
 
 
 class Embeds(Provider):

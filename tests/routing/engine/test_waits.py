@@ -161,7 +161,7 @@ async def test_a_channel_without_a_credential_rests_too():
     answers = [await harness.ask() for _ in range(3)]
     assert [(answer.status, told(answer)) for answer in answers] == [(429, 30), (503, 30), (503, 30)]
     assert len(harness.provider.sent) == 1
-    assert harness.records[-1].attempts[-1].detail == "it is resting; next try in 30 s"
+    assert harness.records[-1].attempts[-1].detail == "its provider limits it; next try in 30 s"
     dry = await harness.ask(headers={"x-routex-dry-run": "1"})
     assert "next try in 30 s" in dry.body.decode()
     harness.now_s += 30
