@@ -327,7 +327,7 @@ CARRYING = {
         {"channels": MIXED}, {"seed": 3, "headers": {"x-routex-strict": "1"}}, outcome="sec"
     ),
     "a mistyped role": Case(
-        {"channels": FOREIGN}, {"messages": [{"role": "asistant", "content": "x"}]}, outcome="invalid_value"
+        {"channels": FOREIGN}, {"messages": [{"role": "assist", "content": "x"}]}, outcome="invalid_value"
     ),
     "a header that is no number": Case({}, {"headers": {"x-routex-timeout-ms": "abc"}}, outcome="invalid_value"),
     "no credential on the first channel": Case(
