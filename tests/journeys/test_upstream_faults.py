@@ -46,8 +46,10 @@ class Clients:
         elif name == "responses":
             for event in self.openai.responses.create(model=model, input=TEXT, stream=True):
                 words += [event.delta] if event.type == "response.output_text.delta" else []
-                if event.type == "error":  # an upstream's own error event is an event to the package, no exception
-                    raise openai.APIError(event.message, httpx2.Request("POST", "/v1/responses"), body=None)
+                # To the package both are events, no exceptions.
+                if event.type in {"error", "response.failed"}:
+                    said = event if event.type == "error" else event.response.error
+                    raise openai.APIError(said.message, httpx2.Request("POST", "/v1/responses"), body=None)
         elif name == "messages":
             with self.anthropic.messages.stream(model=model, max_tokens=99, messages=MESSAGES) as stream:
                 for word in stream.text_stream:
