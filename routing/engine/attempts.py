@@ -307,9 +307,12 @@ class Attempt:
         """Return what the client is told, and when the soonest of all that may serve it is tried again."""
         if not self.faults and self.refusals:
             return self.refusals[0]
-        waits_s = self.waits.by_channel(self.groups)
         if self.faults:
+            # Where nothing rests the next request begins with those that failed, and never comes to the others.
+            tried = [[fault.passage.candidate for fault in self.faults]]
+            waits_s = self.waits.by_channel(self.groups if self.policy.has_cooldown else tried)
             return final_error(named(self.asked.model), self.faults, min(waits_s, default=0.0))
+        waits_s = self.waits.by_channel(self.groups)
         return nobody_ready(self.asked.model, self.without_credential, waits_s, self._why_waiting(len(waits_s)))
 
 

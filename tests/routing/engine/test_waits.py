@@ -102,6 +102,14 @@ async def test_a_credential_that_was_not_tried_may_be_tried_at_once():
     assert (await harness.ask()).status == 200
 
 
+async def test_without_cooldown_the_next_request_comes_to_the_same_channel_and_is_told_so():
+    channels = [channel("a", priority=1), channel("b")]
+    policy = PolicySpec(attempts=1, has_cooldown=False)
+    harness = Harness(limited(retry_after="3"), limited(retry_after="3"), channels=channels, policy=policy)
+    assert [told(await harness.ask()) for _ in range(2)] == [3, 3]
+    assert {record.attempts[-1].channel for record in harness.records} == {"a"}
+
+
 async def test_a_fallback_that_was_not_reached_may_be_tried_at_once():
     channels = [channel("a"), channel("b", models=("n",))]
     harness = Harness(limited(retry_after="90"), channels=channels, policy=ONE_TRY, fallbacks={"m": ("n",)})
