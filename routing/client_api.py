@@ -82,6 +82,7 @@ async def routing_test(request: ClientRequest, given: RoutingTrialIn) -> dict[st
             path=given.path or guessed_path(given.request),
             body=given.request,
             headers=given.headers,
+            client_address=request.META.get("REMOTE_ADDR", ""),
         )
     except UnknownPath as error:
         raise ClientError(400, "invalid_value", str(error)) from None

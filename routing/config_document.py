@@ -22,6 +22,7 @@ from routing.config_text import ConfigError, Parsed, Problem, pointed
 from routing.engine import limiters
 from tenants.engine import keys
 from tenants.engine.money import nano_usd
+from tenants.engine.networks import MAX_NETWORKS, network_of
 from tenants.models import Quota, validate_slug
 
 API_VERSION = "routex/v1"
@@ -102,6 +103,8 @@ class KeyEntry(Struct, kw_only=True):
     secret: str | UnsetType = UNSET
     models: Globs | UnsetType = UNSET
     channels: Globs | UnsetType = UNSET
+    #: Networks and addresses that it may be used from; an empty list means everywhere.
+    ips: Annotated[list[str], Meta(max_length=MAX_NETWORKS)] | UnsetType = UNSET
     expires_at: str | UnsetType | None = UNSET
     tags: dict[str, str] | UnsetType = UNSET
     enabled: bool | UnsetType = UNSET
@@ -381,6 +384,9 @@ def _check_tenant(tenant: TenantEntry, at: str, note: Note) -> None:
 def _check_key(key: KeyEntry, at: str, note: Note) -> None:
     if key.secret is not UNSET and not keys.is_well_formed(key.secret):
         note(f"{at}/secret", "This is not a complete key: rtx_ and 38 characters with a right checksum.")
+    for place, text in enumerate(key.ips or ()):
+        with _noted(f"{at}/ips/{place}", note):
+            network_of(text)
     if isinstance(key.expires_at, str):
         with _noted(f"{at}/expires_at", note):
             moment(key.expires_at)

@@ -107,6 +107,7 @@ def _key(key: GatewayKey, limits: Owned, quotas: Owned) -> dict[str, Any]:
         "slug": key.slug,
         "models": key.allowed_models,
         "channels": key.allowed_channels,
+        "ips": key.allowed_ips,
         "expires_at": expires_at,
         "tags": dict(sorted(key.tags.items())),
         "enabled": key.state == KeyState.ACTIVE,

@@ -34,6 +34,7 @@ from routing.rule_checks import normalise_rule
 from routing.selectors import aliases_by_name, fallbacks_by_model, policy_get
 from routing.services import alias_set, fallback_set, policy_set, rule_create, rule_update
 from tenants.engine import keys
+from tenants.engine.networks import written_networks
 from tenants.models import GatewayKey, KeyState, Limit, LimitScope, Membership, Quota, QuotaScope, Scope, Tenant, User
 from tenants.services import (
     audit_record,
@@ -350,7 +351,12 @@ def channel_fields(entry: ChannelEntry) -> dict[str, Any]:
 
 def key_fields(entry: KeyEntry) -> dict[str, Any]:
     """Return a key's fields as far as the document gives them."""
-    fields = given(entry, allowed_models="models", allowed_channels="channels", tags="tags", expires_at="expires_at")
+    fields = given(
+        entry, allowed_models="models", allowed_channels="channels", allowed_ips="ips", tags="tags",
+        expires_at="expires_at",
+    )  # fmt: skip
+    if "allowed_ips" in fields:
+        fields["allowed_ips"] = written_networks(fields["allowed_ips"])
     if fields.get("expires_at"):
         fields["expires_at"] = moment(fields["expires_at"])
     if entry.enabled is not UNSET:

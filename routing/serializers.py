@@ -95,7 +95,9 @@ class RoutingTrialSerializer(Strict):
         required=False, max_length=63, help_text="Slug or id of the key that sends it; by default one that may do all."
     )
     headers = serializers.DictField(child=serializers.CharField(max_length=2000), required=False)
-    client_address = serializers.IPAddressField(required=False)
+    client_address = serializers.IPAddressField(
+        required=False, help_text="Where it comes from: for ip_hash, and for keys that are limited to networks."
+    )
 
 
 class RehearsedSerializer(serializers.Serializer):

@@ -24,7 +24,7 @@ from routing.engine.choosing import prepare
 from routing.engine.errors import GatewayError
 from routing.engine.gateway import SCOPE_KEY, Gateway
 from routing.engine.paths import Paths
-from routing.engine.pipeline import check_key, check_tenant, understand
+from routing.engine.pipeline import check_address, check_key, check_tenant, understand
 from routing.engine.rehearsal import Rehearsed, foresee, refusal_of
 from routing.engine.ruleset import rules_of
 from routing.engine.snapshot import Snapshot, build_snapshot
@@ -44,6 +44,8 @@ _MARKS = {
     "system": "/v1/messages",
     "query": "/v1/rerank",
 }
+#: What a key that is limited to networks leaves open where no address is given.
+_FROM_WHERE = "The key is limited to networks, and no `client_address` was given: from elsewhere it is refused."
 #: What a rehearsal never touches.
 _NOTHING: Any = None
 
@@ -130,7 +132,7 @@ async def simulate(
         path: where the request would go.
         body: its body, as JSON-able data.
         headers: its headers, but for the key.
-        client_address: where it would come from.
+        client_address: where it would come from; "" where nobody said.
 
     Raises:
         UnknownPath: no request goes to this path.
@@ -152,12 +154,18 @@ async def simulate(
     )
     try:
         check_key(principal, settings.ENV.public_url)
+        if client_address:
+            check_address(principal, client_address)
         check_tenant(snapshot)
     except GatewayError as refused:
         return refusal_of(call, refused)
     understand(call)
     await prepare(call)
     if gateway is not None:
-        return await foresee(call, gateway)
-    async with _new_gateway() as new:
-        return await foresee(call, new)
+        told = await foresee(call, gateway)
+    else:
+        async with _new_gateway() as new:
+            told = await foresee(call, new)
+    if principal.networks is not None and not client_address:
+        return msgspec.structs.replace(told, unsure=[_FROM_WHERE, *told.unsure])
+    return told

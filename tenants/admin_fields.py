@@ -9,6 +9,8 @@ from typing import Any
 from django import forms
 from unfold.widgets import UnfoldAdminTextareaWidget
 
+from tenants.engine.networks import network_of, written
+
 
 class LinesField(forms.Field):
     """A list of texts, one a line."""
@@ -88,6 +90,17 @@ class NetworksField(LinesField):
             return str(ipaddress.ip_network(line, strict=False))
         except ValueError:
             raise forms.ValidationError(f"{line} is not an address range such as 10.0.0.0/8.") from None
+
+
+class KeyNetworksField(LinesField):
+    """Networks and single addresses, one a line."""
+
+    def entry_of(self, line: str) -> str:
+        """Return the network in the form in which it is stored."""
+        try:
+            return written(network_of(line))
+        except ValueError as error:
+            raise forms.ValidationError(str(error)) from None
 
 
 class PairsField(forms.Field):

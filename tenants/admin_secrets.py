@@ -9,7 +9,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from unfold.decorators import action
 
-from tenants.admin_fields import LinesField, PairsField
+from tenants.admin_fields import KeyNetworksField, LinesField, PairsField
 from tenants.admin_sites import (
     PlatformAdmin,
     ShowsSecretOnce,
@@ -112,11 +112,14 @@ class KeyForm(TenantForm):
     allowed_channels = LinesField(
         required=True, initial=everything, help_text="Channels by slug, one pattern a line; * is all."
     )
+    allowed_ips = KeyNetworksField(
+        help_text="Networks or addresses that requests may come from, such as 10.0.0.0/8, one a line; none is all."
+    )
     tags = PairsField(help_text="For reports and routing, one name=value a line.")
 
     class Meta:
         model = GatewayKey
-        fields = ("slug", "state", "allowed_models", "allowed_channels", "tags", "expires_at")
+        fields = ("slug", "state", "allowed_models", "allowed_channels", "allowed_ips", "tags", "expires_at")
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -133,7 +136,7 @@ class KeyAdmin(TokenPages, TenantAdmin):
     noun = "key"
     form = KeyForm
     list_display = ("slug", "recognise", "state", "expires_at", "created_at")
-    fields = ("slug", "state", "allowed_models", "allowed_channels", "tags", "expires_at")
+    fields = ("slug", "state", "allowed_models", "allowed_channels", "allowed_ips", "tags", "expires_at")
 
     @admin.display(description="key")
     def recognise(self, obj: Any) -> str:

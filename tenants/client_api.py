@@ -37,7 +37,8 @@ class KeyAuth(HttpAuthBase):
 
     async def __call__(self, request: HttpRequest) -> Principal:
         """Return who calls; raises ClientError."""
-        return await in_platform(principal_of, presented_key(request))
+        # The peer of the connection: what a header says of the client, anybody can write there.
+        return await in_platform(principal_of, presented_key(request), request.META.get("REMOTE_ADDR", ""))
 
 
 class ClientRequest(HttpRequest):
@@ -54,12 +55,12 @@ def presented_key(request: HttpRequest) -> str:
     return request.headers.get("x-api-key", "") or request.headers.get("x-goog-api-key", "")
 
 
-def principal_of(secret: str) -> Principal:
+def principal_of(secret: str, client_address: str) -> Principal:
     """Return who a gateway key belongs to, in the platform's scope.
 
     Raises:
-        ClientError: there is no key, or it is malformed, foreign, unknown, expired, disabled, revoked or of a
-            suspended tenant.
+        ClientError: there is no key, or it is malformed, foreign, unknown, expired, disabled, revoked, limited to
+            networks elsewhere or of a suspended tenant.
     """
     if not secret:
         raise ClientError(
@@ -72,7 +73,11 @@ def principal_of(secret: str) -> Principal:
         text = f"Unknown API key `rtx_…{secret[-4:]}`. It may be mistyped or deleted."
         raise ClientError(401, "invalid_api_key", text)
     _check_usable(key)
-    return principal_of_key(key=key)
+    principal = principal_of_key(key=key)
+    if why := principal.why_not_from(client_address):
+        raise ClientError(403, "ip_not_allowed", why)
+    _check_tenant(key.tenant)
+    return principal
 
 
 def _malformed(secret: str) -> ClientError:
@@ -92,7 +97,9 @@ def _check_usable(key: GatewayKey) -> None:
     if key.expires_at is not None and key.expires_at <= timezone.now():
         when = key.expires_at.astimezone(dt.UTC).strftime("%Y-%m-%d %H:%M UTC")
         raise ClientError(401, "api_key_expired", f"Key `{key.slug}` expired on {when}. Rotate it.")
-    tenant = key.tenant
+
+
+def _check_tenant(tenant: Tenant) -> None:
     if tenant.state == Tenant.State.SUSPENDED:
         why = f": {tenant.suspended_reason}" if tenant.suspended_reason else ""
         raise ClientError(403, "tenant_suspended", f"Tenant `{tenant.slug}` is suspended{why}.")
@@ -134,6 +141,7 @@ class KeyOut(Schema):
     expires_at: dt.datetime | None
     models: list[str]
     channels: list[str]
+    allowed_ips: list[str]
     tags: dict[str, str]
     limits: list[LimitOut]
     quotas: list[QuotaOut]
@@ -157,6 +165,7 @@ def _describe(tenant_id: str, key_id: str) -> dict[str, Any]:
         "expires_at": row.expires_at,
         "models": row.allowed_models,
         "channels": row.allowed_channels,
+        "allowed_ips": row.allowed_ips,
         "tags": row.tags,
         "limits": [
             {

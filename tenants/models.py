@@ -16,6 +16,7 @@ from django_tenants.models import DomainMixin, TenantMixin
 from tenants.context import schema_name
 from tenants.engine.ids import PREFIXES, new_id
 from tenants.engine.limits import QuotaSpec
+from tenants.engine.networks import written_networks
 
 #: Path parts that mean something else; nobody's slug. The one list of reserved slugs.
 RESERVED_SLUGS = frozenset(
@@ -201,6 +202,9 @@ class GatewayKey(models.Model):
     state = models.CharField(max_length=20, choices=KeyState, default=KeyState.ACTIVE)
     allowed_models = models.JSONField(default=everything, help_text="Globs of model names that the key may use.")
     allowed_channels = models.JSONField(default=everything, help_text="Globs of channel slugs that the key may use.")
+    allowed_ips = models.JSONField(
+        default=list, blank=True, help_text="Networks and addresses that the key may be used from; none means all."
+    )
     tags = models.JSONField(default=dict, blank=True)
     expires_at = models.DateTimeField(null=True, blank=True)
     created_at = models.DateTimeField(default=now, editable=False)
@@ -213,6 +217,13 @@ class GatewayKey(models.Model):
 
     def __str__(self) -> str:
         return f"{self.slug} ({self.prefix}…{self.last_four})"
+
+    def clean(self) -> None:
+        """Bring the networks into their one form; raises ValidationError."""
+        try:
+            self.allowed_ips = written_networks(self.allowed_ips)
+        except ValueError as error:
+            raise ValidationError({"allowed_ips": ValidationError(str(error), code="invalid")}) from None
 
 
 class ManagementToken(models.Model):

@@ -12,6 +12,7 @@ from django.utils import timezone
 
 from tenants.context import platform_scope
 from tenants.engine import keys
+from tenants.engine.networks import read_networks
 from tenants.engine.principal import Principal
 from tenants.engine.quota import window_at
 from tenants.models import (
@@ -107,6 +108,7 @@ def principal_of_key(*, key: GatewayKey) -> Principal:
         expires_at_s=key.expires_at.timestamp() if key.expires_at else None,
         models=tuple(key.allowed_models),
         channels=tuple(key.allowed_channels),
+        networks=read_networks(key.allowed_ips),
         tags=key.tags,
     )
 

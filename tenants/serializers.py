@@ -12,6 +12,7 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from tenants.engine.money import MAX_NANO, nano_usd, usd_text
+from tenants.engine.networks import written_networks
 from tenants.models import KeyState, Limit, LimitScope, Quota, QuotaScope, Scope, Tenant, everything
 from tenants.rest.serializers import Strict
 from tenants.selectors import QuotaStanding, quota_standings
@@ -37,15 +38,26 @@ class KeySerializer(Strict):
     channels = serializers.ListField(
         child=serializers.CharField(max_length=200), source="allowed_channels", default=everything, allow_empty=False
     )
+    allowed_ips = serializers.ListField(
+        child=serializers.CharField(max_length=64), default=list,
+        help_text="Networks such as 10.0.0.0/8 and addresses that the key may be used from; empty: everywhere.",
+    )  # fmt: skip
     tags = serializers.DictField(child=serializers.CharField(max_length=200, allow_blank=True), default=dict)
     expires_at = serializers.DateTimeField(default=None, allow_null=True)
     created_at = serializers.DateTimeField(read_only=True)
 
     @classmethod
     def normalise(cls, data: Mapping[str, Any]) -> dict[str, Any]:
-        """Take the stored names of the allow-lists too."""
-        names = {"allowed_models": "models", "allowed_channels": "channels"}
+        """Take the stored names of the allow-lists too, and the configuration document's name of the networks."""
+        names = {"allowed_models": "models", "allowed_channels": "channels", "ips": "allowed_ips"}
         return {names.get(name, name): value for name, value in data.items()}
+
+    def validate_allowed_ips(self, value: list[str]) -> list[str]:
+        """Take networks only, in the form in which they are stored."""
+        try:
+            return written_networks(value)
+        except ValueError as error:
+            raise serializers.ValidationError(str(error)) from None
 
 
 class NewKeySerializer(KeySerializer):

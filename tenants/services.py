@@ -106,6 +106,7 @@ def key_issue(
     secret: str = "",
     allowed_models: list[str] | None = None,
     allowed_channels: list[str] | None = None,
+    allowed_ips: list[str] | None = None,
     tags: dict[str, str] | None = None,
     expires_at: dt.datetime | None = None,
 ) -> tuple[GatewayKey, str]:
@@ -125,6 +126,7 @@ def key_issue(
         last_four=secret[-4:],
         allowed_models=allowed_models or everything(),
         allowed_channels=allowed_channels or everything(),
+        allowed_ips=allowed_ips or [],
         tags=tags or {},
         expires_at=expires_at,
     )
@@ -147,7 +149,8 @@ def key_update(*, key: GatewayKey, actor: str = SYSTEM, **fields: Any) -> Gatewa
         setattr(key, name, value)
     key.full_clean()
     key.save()
-    changes = {name: [str(before[name]), str(value)] for name, value in fields.items() if before[name] != value}
+    after = {name: getattr(key, name) for name in fields}
+    changes = {name: [str(before[name]), str(after[name])] for name in fields if before[name] != after[name]}
     audit_record(tenant_id=key.tenant_id, actor=actor, action="key.updated", target=key, changes=changes)
     return key
 

@@ -12,7 +12,7 @@ import msgspec
 from channels_app.engine.provider import Provider
 from channels_app.engine.providers import PROVIDERS
 from routex_site import ROOT
-from routing.engine.catalogue import RESERVED, ROWS, Row
+from routing.engine.catalogue import ROWS, Row
 from routing.engine.errors import GatewayError
 from routing.engine.formats import FORMATS
 from routing.engine.rules import RULES
@@ -73,10 +73,7 @@ def error_table() -> str:
         "| code | HTTP | OpenAI type | Anthropic type | Gemini status | another try | what, why, what to do |",
         "|---|---|---|---|---|---|---|",
     ]
-    rows += [_error_row(row) for row in ROWS]
-    return "\n".join(
-        rows + [f"| `{code}` | {status} | | | | | Reserved. {why} |" for code, (status, why) in RESERVED.items()]
-    )
+    return "\n".join(rows + [_error_row(row) for row in ROWS])
 
 
 def _error_row(row: Row) -> str:

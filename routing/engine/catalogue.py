@@ -131,6 +131,14 @@ ROWS: Final = (
         remedy="Leave the channel out, or let an admin widen the key's list.",
     ),
     Row(
+        code="ip_not_allowed",
+        status=403,
+        kind="permission",
+        what="The key may not be used from this address.",
+        why="The key has a list of networks, and the connection came from outside them; headers do not count.",
+        remedy="Send the request from one of the networks in the message, or let an admin add the address.",
+    ),
+    Row(
         code="tenant_suspended",
         status=403,
         kind="permission",
@@ -470,8 +478,3 @@ ROWS: Final = (
 )
 
 CATALOGUE: Final[Mapping[str, Row]] = {row.code: row for row in ROWS}
-
-#: Codes that are kept for what Routex cannot do yet: nothing raises them, and nothing else may take their names.
-RESERVED: Final[Mapping[str, tuple[int, str]]] = {
-    "ip_not_allowed": (403, "Keys have no list of addresses that they may be used from."),
-}

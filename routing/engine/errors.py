@@ -4,7 +4,7 @@ Each class has a row of the catalogue as its ordinary meaning; `code` picks anot
 
 GatewayError                     internal_error
 ├── Unauthenticated              invalid_api_key, missing_api_key, malformed_api_key, foreign_api_key, api_key_…
-├── Forbidden                    model_not_allowed, channel_not_allowed, tenant_suspended
+├── Forbidden                    model_not_allowed, channel_not_allowed, ip_not_allowed, tenant_suspended
 ├── BadRequest                   invalid_value, invalid_json, wrong_endpoint, …
 ├── RequestTimedOut              request_timeout
 ├── RequestTooLarge              request_too_large

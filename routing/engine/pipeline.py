@@ -61,6 +61,7 @@ def authenticate(call: Call, gateway: Gateway) -> Principal:
 
     Raises:
         Unauthenticated: no key, or one that is malformed, foreign, unknown, expired, disabled or revoked.
+        Forbidden: the key may not be used from where the request came.
         Unavailable: this process has not read the key directory yet.
     """
     secret = presented_key(call)
@@ -80,6 +81,7 @@ def authenticate(call: Call, gateway: Gateway) -> Principal:
             f"Unknown API key `rtx_…{secret[-4:]}`. It may be mistyped or deleted. Keys: {gateway.base_url}/keys/."
         )
     check_key(principal, gateway.base_url)
+    check_address(principal, call.client_address)
     return principal
 
 
@@ -96,6 +98,12 @@ def check_key(principal: Principal, base_url: str) -> None:
             f"Key `{principal.key_slug}` expired on {when}. Rotate it at {base_url}/keys/.",
             code="api_key_expired",
         )
+
+
+def check_address(principal: Principal, client_address: str) -> None:
+    """Raise Forbidden for a key that is limited to networks in which this address does not lie."""
+    if principal.networks is not None and (why := principal.why_not_from(client_address)):
+        raise Forbidden(why, code="ip_not_allowed")
 
 
 def presented_key(call: Call) -> str:

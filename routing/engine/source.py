@@ -18,6 +18,7 @@ from routing.engine.document import TenantDocument, decode_document
 from routing.engine.limiters import terms_of
 from routing.engine.snapshot import Snapshot, in_order
 from tenants.engine.limits import LimitSpec, QuotaSpec
+from tenants.engine.networks import read_networks
 from tenants.engine.principal import Principal
 
 logger = logging.getLogger("routex.source")
@@ -35,7 +36,7 @@ Build = Callable[[TenantDocument], Snapshot]
 
 _KEYS_SQL = """
 SELECT digest, tenant_id, id, slug, state, extract(epoch FROM expires_at)::float8,
-       allowed_models, allowed_channels, tags,
+       allowed_models, allowed_channels, allowed_ips, tags,
        (SELECT jsonb_agg(jsonb_build_object(
             'id', id, 'scope', scope, 'scope_id', scope_id, 'kind', kind, 'algorithm', algorithm,
             'limit', "limit", 'window_s', window_s, 'options', options) ORDER BY kind, window_s)
@@ -197,9 +198,10 @@ class SnapshotSource:
                 expires_at_s=row[5],
                 models=tuple(row[6]),
                 channels=tuple(row[7]),
-                tags=row[8],
-                limits=_limits(row[9]),
-                quotas=tuple(msgspec.convert(quota, QuotaSpec) for quota in row[10]),
+                networks=read_networks(row[8]),
+                tags=row[9],
+                limits=_limits(row[10]),
+                quotas=tuple(msgspec.convert(quota, QuotaSpec) for quota in row[11]),
             )
         self._key_horizon = horizon
 

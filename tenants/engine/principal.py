@@ -7,6 +7,7 @@ from fnmatch import fnmatchcase
 import msgspec
 
 from tenants.engine.limits import LimitSpec, QuotaSpec
+from tenants.engine.networks import Network, address_of, listed
 
 
 class Principal(msgspec.Struct, frozen=True, kw_only=True):
@@ -22,6 +23,8 @@ class Principal(msgspec.Struct, frozen=True, kw_only=True):
     expires_at_s: float | None = None
     models: tuple[str, ...] = ("*",)
     channels: tuple[str, ...] = ("*",)
+    #: Where requests may come from; None is everywhere, which costs a request nothing.
+    networks: tuple[Network, ...] | None = None
     tags: dict[str, str] = {}
     #: The key's own; those of its tenant lie in the snapshot.
     limits: tuple[LimitSpec, ...] = ()
@@ -34,6 +37,19 @@ class Principal(msgspec.Struct, frozen=True, kw_only=True):
     def may_use_channel(self, slug: str) -> bool:
         """Whether the key's allow-list of globs admits this channel."""
         return _admits(self.channels, slug)
+
+    def why_not_from(self, client_address: str) -> str:
+        """Return why a request from this peer is refused, "" where it is not; what is no address lies nowhere."""
+        if self.networks is None:
+            return ""
+        address = address_of(client_address)
+        if address is not None and any(address in network for network in self.networks):
+            return ""
+        return (
+            f"Key `{self.key_slug}` is limited to {listed(self.networks)}; "
+            f"request came from {address or 'an unknown address'}. "
+            "Send it from there, or ask an admin of your tenant to add the address."
+        )
 
 
 def _admits(globs: tuple[str, ...], name: str) -> bool:

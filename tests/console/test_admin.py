@@ -126,6 +126,24 @@ def test_the_button_on_its_page_revokes_a_key(cast, alice):
     assert key_by_secret(secret=secret) is None
 
 
+def test_a_keys_networks_are_lines_of_its_form(cast, alice):
+    with tenant_scope(cast.acme.id):
+        key = key_issue(tenant_id=cast.acme.id, slug="at-home")[0]
+    path, form = f"{ADMIN}/tenants/gatewaykey/{key.pk}/change/", {"slug": "at-home", "state": "active", **EVERYTHING}
+    refused = alice.post(path, form | {"allowed_ips": "10.0.0.0/8\n10.1.2.3/8"}).content.decode()
+    assert "Write the network, 10.0.0.0/8, or the single address, 10.1.2.3." in refused
+    alice.post(path, form | {"allowed_ips": "10.0.0.0/8\n2001:DB8::1/128\n"})
+    alice.post(path, form | {"allowed_ips": "10.0.0.0/8\n2001:db8::1"})
+    with tenant_scope(cast.acme.id):
+        assert GatewayKey.objects.get(pk=key.pk).allowed_ips == ["10.0.0.0/8", "2001:db8::1"]
+        changes = [event.changes for event in AuditEvent.objects.filter(action="key.updated", object_id=key.pk)]
+    assert {"allowed_ips": [[], ["10.0.0.0/8", "2001:db8::1"]]} in changes
+    assert not any("allowed_ips" in each for each in changes[:-1]), "the same networks in other words are no change"
+    alice.post(f"{ADMIN}/tenants/gatewaykey/add/", {"slug": "new-home", **EVERYTHING, "allowed_ips": "203.0.113.9"})
+    with tenant_scope(cast.acme.id):
+        assert GatewayKey.objects.get(slug="new-home").allowed_ips == ["203.0.113.9"]
+
+
 def test_a_changed_key_leaves_an_audit_line_and_its_history_shows_it(cast, alice):
     with tenant_scope(cast.acme.id):
         key = key_issue(tenant_id=cast.acme.id, slug="narrow")[0]

@@ -13,7 +13,7 @@ from channels_app.services import channel_disable, channel_enable
 from routing import snapshots
 from tenants.context import platform_scope
 from tenants.models import ConfigState, GatewayKey
-from tenants.services import config_touch, key_revoke
+from tenants.services import config_touch, key_revoke, key_update
 from tests.journeys.processes import Gateway, eventually
 from tests.journeys.tenants import chat, make_customer
 
@@ -85,6 +85,21 @@ def test_a_new_key_is_taken_and_a_revoked_one_refused_by_both(pair, customer):
     for gateway in pair:
         eventually(lambda gateway=gateway: answer(gateway, customer, key).status == 401, "it is refused", LIVE_S)
         assert served_by(gateway, customer) == "first", "the other key is none the worse"
+
+
+def test_a_key_is_limited_to_networks_and_let_out_again_by_both(pair, customer):
+    key = customer.issue_key("third")
+    for networks, status in (
+        (["203.0.113.0/24"], 403),
+        (["127.0.0.0/8", "::1"], 200),
+        (["203.0.113.0/24"], 403),
+        ([], 200),
+    ):
+        with customer.scope():
+            key_update(key=GatewayKey.objects.get(slug="third"), allowed_ips=networks)
+        for gateway in pair:
+            eventually(lambda: answer(gateway, customer, key).status == status, f"{networks} holds", LIVE_S)  # noqa: B023
+            assert served_by(gateway, customer) == "first", "the other key is none the worse"
 
 
 def kill_gateway_connections():

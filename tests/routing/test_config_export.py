@@ -88,6 +88,7 @@ key_entries = entries(
     {
         "slug": slugs, "models": globs, "channels": globs, "tags": st.dictionaries(words, words, max_size=2),
         "enabled": st.booleans(), "limits": limits, "quotas": quotas,
+        "ips": st.lists(st.sampled_from(["10.0.0.0/8", "203.0.113.9/32", "2001:DB8::/32"]), max_size=3),
         "expires_at": st.none() | st.datetimes().map(lambda at: at.isoformat()),
     }
 )  # fmt: skip

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+import yaml
 from django.db import connection, transaction
 
 from channels_app.models import Channel, UpstreamCredential
@@ -212,6 +213,27 @@ def test_another_secret_replaces_a_keys_and_audits_it_without_the_secret():
     with tenant_scope(northwind().id):
         assert bytes(GatewayKey.objects.get().digest) == keys.digest(fresh)
         assert not any(fresh in str(event.changes) for event in AuditEvent.objects.all())
+
+
+def test_a_keys_networks_are_compared_in_their_one_form_and_stay_when_left_out():
+    def fields(text: str) -> list[tuple[str, ...]]:
+        return [change.fields for change in config_import(text=text).changes if change.action == "changed"]
+
+    config_import(text=document('keys: [{slug: ci, ips: ["10.0.0.0/8", "2001:DB8::1"]}]'))
+    assert fields(document('keys: [{slug: ci, ips: ["10.0.0.0/255.0.0.0", "2001:db8::1/128"]}]')) == []
+    assert fields(document("keys: [{slug: ci}]")) == []
+    [told] = yaml.safe_load(config_export(tenants=[northwind()]))["tenants"][0]["keys"]
+    assert told["ips"] == ["10.0.0.0/8", "2001:db8::1"]
+    assert fields(document("keys: [{slug: ci, ips: [203.0.113.9]}]")) == [("allowed_ips",)]
+    assert fields(document("keys: [{slug: ci, ips: []}]")) == [("allowed_ips",)]
+    with tenant_scope(northwind().id):
+        assert GatewayKey.objects.get().allowed_ips == []
+
+
+def test_a_network_that_is_none_is_named_with_its_line():
+    [(pointer, message, line)] = problems_of(document("keys: [{slug: ci, ips: [10.0.0.0/8, 10.1.2.3/8]}]"))
+    assert (pointer, line) == ("/tenants/0/keys/0/ips/1", 4)
+    assert message.endswith("Write the network, 10.0.0.0/8, or the single address, 10.1.2.3.")
 
 
 def test_a_revoked_key_stays_revoked():

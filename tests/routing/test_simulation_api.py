@@ -64,6 +64,17 @@ def test_a_keys_allow_lists_count_when_it_is_named(acme):
     assert acme.post(PATH, {"request": HI, "key": "gone"}).body["errors"][0]["pointer"] == "/key"
 
 
+def test_a_keys_networks_count_when_an_address_is_given_and_are_open_when_none_is(acme, cast):
+    with tenant_scope(cast.acme.id):
+        key_issue(tenant_id=cast.acme.id, slug="at-home", allowed_ips=["10.0.0.0/8"])
+    assert told(acme, request=HI, key="at-home", client_address="10.0.0.1")["channel"] == "high"
+    error = told(acme, request=HI, key="at-home", client_address="203.0.113.9")["error"]
+    assert (error["status"], error["code"]) == (403, "ip_not_allowed")
+    assert error["message"].startswith("Key `at-home` is limited to 10.0.0.0/8; request came from 203.0.113.9.")
+    body = told(acme, request=HI, key="at-home")
+    assert body["channel"] == "high" and any("client_address" in text for text in body["unsure"])
+
+
 def test_an_alias_is_followed(acme):
     assert told(acme, request=HI | {"model": "smart"})["model"] == "m"
 

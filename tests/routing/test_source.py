@@ -6,6 +6,7 @@ import asyncio
 import os
 import threading
 from collections.abc import Callable
+from ipaddress import IPv4Network, IPv6Network
 from types import SimpleNamespace
 from typing import Any
 
@@ -19,7 +20,7 @@ from routing.engine.source import SnapshotSource
 from routing.snapshots import publish_stale
 from tenants.context import tenant_scope
 from tenants.engine import keys
-from tenants.services import config_touch, key_issue, quota_delete, quota_set
+from tenants.services import config_touch, key_issue, key_update, quota_delete, quota_set
 
 
 def test_tenant_is_loaded_although_the_idle_connection_broke(cast, django_db_blocker):
@@ -123,6 +124,33 @@ def _break_connections(url: str) -> int:
     """
     with psycopg.connect(url) as connection:
         return sum(ended for (ended,) in connection.execute(query))
+
+
+def test_a_keys_networks_reach_the_gateway_and_leave_it_again(cast, django_db_blocker):
+    with django_db_blocker.unblock(), tenant_scope(cast.acme.id):
+        key, secret = key_issue(tenant_id=cast.acme.id, slug="at-home", allowed_ips=["10.0.0.0/8"])
+
+    def change(texts: list[str]) -> None:
+        with django_db_blocker.unblock(), tenant_scope(cast.acme.id):
+            key_update(key=key, allowed_ips=texts)
+
+    async def follow() -> None:
+        source = SnapshotSource(os.environ["DATABASE_URL"], lambda document: SimpleNamespace(document=document))
+        try:
+            await source._read_keys()
+            assert source.principal(keys.digest(secret)).networks == (IPv4Network("10.0.0.0/8"),)
+            await asyncio.to_thread(change, ["2001:db8::1"])
+            await source._read_keys()
+            assert source.principal(keys.digest(secret)).networks == (IPv6Network("2001:db8::1"),)
+            await asyncio.to_thread(change, [])
+            await source._read_keys()
+            assert source.principal(keys.digest(secret)).networks is None
+        finally:
+            await source.stop()
+
+    asyncio.run(follow())
+    with django_db_blocker.unblock(), tenant_scope(cast.acme.id):
+        key.delete()
 
 
 def test_a_keys_own_quota_reaches_the_gateway_and_leaves_it_again(cast, django_db_blocker):

@@ -68,10 +68,29 @@ def test_a_key_is_changed_and_revoked_for_good(acme):
     assert back.status == 409 and "final" in back.body["detail"]
 
 
+def test_a_key_is_limited_to_networks_and_let_out_again(cast, acme):
+    made = acme.post("/api/keys", {"slug": "ci", "allowed_ips": ["10.0.0.0/8", "2001:DB8::1/128", "10.0.0.0/8"]})
+    assert made.body["allowed_ips"] == ["10.0.0.0/8", "2001:db8::1"]
+    assert acme.patch("/api/keys/ci", {"tags": {"x": "1"}}).body["allowed_ips"] == ["10.0.0.0/8", "2001:db8::1"]
+    assert acme.patch("/api/keys/ci", {"ips": ["::ffff:10.1.0.0/112"]}).body["allowed_ips"] == ["10.1.0.0/16"]
+    assert acme.patch("/api/keys/ci", {"allowed_ips": None}).body["allowed_ips"] == []
+    with tenant_scope(cast.acme.id):
+        changes = AuditEvent.objects.filter(action="key.updated").order_by("at").values_list("changes", flat=True)
+        assert changes[1] == {"allowed_ips": ["['10.0.0.0/8', '2001:db8::1']", "['10.1.0.0/16']"]}
+
+
+def test_host_bits_are_refused_with_the_network_that_may_be_meant(acme):
+    refused = acme.post("/api/keys", {"slug": "ci", "allowed_ips": ["10.0.0.0/8", "10.1.2.3/8"]})
+    assert refused.pointers == ["/allowed_ips"] and "Write the network, 10.0.0.0/8," in refused.text
+
+
 @pytest.mark.parametrize(
     ("body", "pointer"),
     [
         ({}, "/slug"),
+        ({"slug": "k", "allowed_ips": "10.0.0.0/8"}, "/allowed_ips"),
+        ({"slug": "k", "allowed_ips": ["everywhere"]}, "/allowed_ips"),
+        ({"slug": "k", "allowed_ips": [5]}, "/allowed_ips"),
         ({"slug": "UPPER"}, "/slug"),
         ({"slug": "api"}, "/slug"),
         ({"slug": "k", "model": ["x"]}, "/model"),

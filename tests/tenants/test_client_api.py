@@ -59,6 +59,7 @@ def test_a_key_is_told_what_it_is_and_what_counts_for_it(tenant):
         "expires_at": None,
         "models": ["gpt", "fast"],
         "channels": ["*"],
+        "allowed_ips": [],
         "tags": {"team": "core"},
         "limits": [
             {
@@ -151,6 +152,20 @@ def test_a_key_that_is_no_longer_good_is_told_why(tenant):
         answer = Api(token=secret).get("/client/models")
         assert answer.status == 401 and answer.body["error"]["code"] == code
         assert f"`{slug}`" in answer.body["error"]["message"]
+
+
+@pytest.mark.parametrize("address", ["203.0.113.9", "2001:db8::1", "", "unix:"])
+@pytest.mark.parametrize("path", ["key", "models"])
+def test_a_key_of_one_network_is_refused_elsewhere_whatever_headers_say(tenant, path, address):
+    key, secret = issue(tenant, f"home-{path}-{address.replace(':', '')}x", allowed_ips=["10.0.0.0/8"])
+    api = Api(token=secret)
+    api.client.defaults["REMOTE_ADDR"] = address
+    refused = api.get(f"/client/{path}", **{"X-Forwarded-For": "10.0.0.1", "X-Real-Ip": "10.0.0.1"})
+    assert refused.status == 403 and refused.body["error"]["code"] == "ip_not_allowed"
+    shown = address if "." in address or "::" in address else "an unknown address"
+    assert f"Key `{key.slug}` is limited to 10.0.0.0/8; request came from {shown}." in refused.text
+    api.client.defaults["REMOTE_ADDR"] = "::ffff:10.0.0.1"
+    assert api.get(f"/client/{path}").status == 200
 
 
 def test_a_suspended_tenants_key_is_told_why(tenant):

@@ -194,6 +194,7 @@ class Harness:
         query: str = "",
         on_write: Any = None,
         is_body_whole: bool = True,
+        client: tuple[str, int] | None = ("127.0.0.1", 1),
         **fields: Any,
     ) -> Answer:
         if body is None:
@@ -209,7 +210,7 @@ class Harness:
             "path": path,
             "query_string": query.encode(),
             "headers": [(name.encode(), value.encode()) for name, value in sent.items() if value],
-            "client": ("127.0.0.1", 1),
+            "client": client,
         }
         left = list(parts)
         answer = Answer()

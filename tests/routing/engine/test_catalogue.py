@@ -7,7 +7,7 @@ import pytest
 
 from routex_site import ROOT
 from routing.engine import errors
-from routing.engine.catalogue import CATALOGUE, RESERVED, ROWS, Row
+from routing.engine.catalogue import CATALOGUE, ROWS, Row
 from routing.engine.errors import GatewayError, named
 
 FOLDERS = ("routing/engine", "channels_app/engine", "analytics/engine", "tenants/engine")
@@ -58,10 +58,6 @@ def test_every_code_that_is_raised_has_its_row():
 
 def test_every_row_is_raised_somewhere():
     assert set(CATALOGUE) - raised() == set()
-
-
-def test_what_is_reserved_is_no_row_and_raised_by_nothing():
-    assert not set(RESERVED) & (set(CATALOGUE) | raised())
 
 
 def test_every_class_means_a_row_of_its_own():

@@ -15,6 +15,7 @@ from channels_app.engine.capabilities import Capabilities
 from channels_app.engine.errors import UpstreamBlocked, UpstreamTimeout
 from routing.engine.catalogue import CATALOGUE
 from tenants.engine import keys
+from tenants.engine.networks import read_networks
 from tests.routing.engine import claude
 from tests.routing.engine.cast import channel, principal
 from tests.routing.engine.counted_out import all_reserved, ask_often, budget, counted, ledger_away, store_away
@@ -39,7 +40,7 @@ WORDS: dict[str, tuple[tuple[int, str], tuple[int, str], tuple[int, str]]] = {
         ((401, INVALID), (401, "authentication_error"), (401, "UNAUTHENTICATED")),
     ),
     **dict.fromkeys(
-        ("model_not_allowed", "channel_not_allowed", "tenant_suspended"),
+        ("model_not_allowed", "channel_not_allowed", "ip_not_allowed", "tenant_suspended"),
         ((403, INVALID), (403, "permission_error"), (403, "PERMISSION_DENIED")),
     ),
     **dict.fromkeys(
@@ -207,6 +208,11 @@ def inline_only(harness: Harness) -> None:
 
 
 STRICT = {"x-routex-strict": "1"}
+LIMITED = {"networks": read_networks(["10.0.0.0/8", "2001:db8::/32"])}
+#: What proxies tell of the client, and anybody can write.
+SPOOFED = dict.fromkeys(
+    ("x-forwarded-for", "x-real-ip", "x-client-ip", "cf-connecting-ip", "true-client-ip", "forwarded"), "10.0.0.1"
+) | {"forwarded": "for=10.0.0.1;by=10.0.0.2"}
 DISABLED = {"channels": [channel("a", is_enabled=False), channel("b", is_enabled=False)]}
 ROWS: dict[str, Row] = {
     "missing_api_key": Row(
@@ -254,6 +260,12 @@ ROWS: dict[str, Row] = {
         lambda d: ask(d, key={"channels": ("b",)}, headers={"x-routex-channel": UGLY + HUGE}),
         "Key `ci` may not use channel `a`. Allowed: b.",
         miss=lambda d: ask(d, key={"channels": ("a",)}, headers={"x-routex-channel": "a"}),
+    ),
+    "ip_not_allowed": Row(
+        lambda d: ask(d, key=LIMITED, client=("203.0.113.9", 1)),
+        lambda d: ask(d, key=LIMITED, client=("203.0.113.9", 1), headers=SPOOFED),
+        "Key `ci` is limited to 10.0.0.0/8, 2001:db8::/32; request came from 203.0.113.9. Send it from there, or ask",
+        miss=lambda d: ask(d, key=LIMITED, client=("10.255.255.255", 1)),
     ),
     "tenant_suspended": Row(
         lambda d: ask(d, fields={"is_suspended": True, "suspended_reason": "unpaid."}),

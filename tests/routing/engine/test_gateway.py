@@ -8,7 +8,8 @@ import pytest
 
 from channels_app.engine.errors import UpstreamBroken, UpstreamRefused, UpstreamStatus, UpstreamTimeout
 from routing.engine.document import ModelSpec, PolicySpec
-from tests.routing.engine.cast import channel
+from tenants.engine.networks import read_networks
+from tests.routing.engine.cast import channel, principal
 from tests.routing.engine.harness import (
     DONE,
     GOOD_STREAM,
@@ -518,6 +519,34 @@ async def test_an_expired_key_is_refused_with_its_date():
     )
     answer = await harness.ask()
     assert answer.json["error"]["code"] == "api_key_expired" and "1970-01-01" in answer.json["error"]["message"]
+
+
+@pytest.mark.parametrize("client", [None, ("", 0), ("/run/routex.sock", 0), ("::1", 1), ("203.0.113.9", 1)])
+@pytest.mark.parametrize(
+    ("path", "method"), [*((path, "POST") for path in PATHS.values()), ("/v1/models", "GET"), ("/v1beta/models", "GET")]
+)
+async def test_a_key_of_one_network_is_refused_elsewhere_on_every_path(path, method, client):
+    harness = Harness()
+    harness.configuration.known = principal(networks=read_networks(["10.0.0.0/8"]))
+    answer = await harness.ask(path=path, method=method, client=client, headers={"x-forwarded-for": "10.0.0.1"})
+    assert answer.status == 403 and b"Key `ci` is limited to 10.0.0.0/8; request came from " in answer.body
+    assert harness.provider.sent == []
+
+
+@pytest.mark.parametrize("client", [("10.0.0.1", 1), ("::ffff:10.0.0.1", 1)])
+async def test_a_key_of_one_network_is_good_there(client):
+    harness = Harness()
+    harness.configuration.known = principal(networks=read_networks(["10.0.0.0/8"]))
+    assert (await harness.ask(client=client)).status == 200
+
+
+async def test_a_key_that_is_over_says_so_wherever_it_is_used():
+    harness = Harness()
+    harness.configuration.known = principal(networks=read_networks(["10.0.0.0/8"]), state="revoked")
+    assert (await harness.ask()).json["error"]["code"] == "api_key_revoked"
+    harness = Harness(is_suspended=True)
+    harness.configuration.known = principal(networks=read_networks(["10.0.0.0/8"]))
+    assert (await harness.ask()).json["error"]["code"] == "ip_not_allowed"
 
 
 @pytest.mark.parametrize("name", ["x-api-key", "x-goog-api-key"])

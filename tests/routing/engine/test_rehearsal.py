@@ -18,9 +18,10 @@ from routing.engine.limits import Limits
 from routing.engine.store import StoreAway
 from routing.engine.stores.memory import MemoryStore
 from tenants.engine.limits import LimitSpec, QuotaSpec
+from tenants.engine.networks import read_networks
 from tests.routing.engine import claude
 from tests.routing.engine.budgets import PRICES, Spending, usd
-from tests.routing.engine.cast import channel
+from tests.routing.engine.cast import channel, principal
 from tests.routing.engine.harness import PATHS, Answer, Harness, Step, status
 
 pytestmark = pytest.mark.asyncio
@@ -59,6 +60,15 @@ async def test_a_request_that_would_be_refused_is_told_so_and_why():
 @pytest.mark.parametrize(("headers", "status"), [({"authorization": "Bearer nonsense"}, 401)])
 async def test_who_may_not_ask_may_not_ask_this_either(headers, status):
     assert (await Harness().ask(headers=DRY | headers)).status == status
+
+
+async def test_a_key_of_one_network_is_refused_elsewhere_as_ever():
+    harness = Harness()
+    harness.configuration.known = principal(networks=read_networks(["10.0.0.0/8"]))
+    refused = await harness.ask(headers=DRY)
+    assert (refused.status, refused.json["error"]["code"]) == (403, "ip_not_allowed")
+    assert refused.json["error"]["message"] == (await harness.ask()).json["error"]["message"]
+    assert (await harness.ask(headers=DRY, client=("10.0.0.1", 1))).json["channel"] == "a"
 
 
 async def test_a_body_that_is_none_is_told_as_ever():
