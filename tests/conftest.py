@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import asyncio
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 import pytest
+import uvloop
 from django.core.management import call_command
 from django.db import connection
 from django.test import TransactionTestCase
@@ -20,6 +22,13 @@ PASSWORD = "correct horse battery"
 # No property fails for being slow on a busy machine: speed is measured by the bench.
 settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("untimed")
+
+
+def pytest_asyncio_loop_factories(
+    config: pytest.Config, item: pytest.Item
+) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
+    """Run asynchronous tests on the event loop of servers; asyncio's own forgives more, as what its handles can say."""
+    return {"uvloop": uvloop.new_event_loop}
 
 
 @dataclass(frozen=True)
