@@ -55,6 +55,8 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
     named_choice: bool = True
     web_search: bool = False
     max_tool_name: int = 64
+    #: A tool's name must begin with a letter or an underscore.
+    tool_name_starts_with_letter: bool = False
     #: What a tool call's id must look like, and its greatest length.
     tool_id: str = r"^[a-zA-Z0-9_-]+$"
     max_tool_id: int = 64

@@ -217,6 +217,7 @@ GEMINI = Capabilities(
     custom_tools=False,
     web_search=True,
     max_tool_name=64,
+    tool_name_starts_with_letter=True,
     max_tool_id=256,
     top_k=True,
     logit_bias=False,

@@ -233,6 +233,8 @@ class ClientCodec(ABC):
     spelling: ClassVar[Mapping[str, str]] = {}
     #: Its clients bring back no members that their SDK does not know, so that reasoning state is lost on the way.
     forgets_state: ClassVar[bool] = False
+    #: They bring back all that they were told, but a stream has told the slot for a call's state before the call.
+    misses_call_state: ClassVar[bool] = False
 
     @abstractmethod
     def decode_request(self, body: bytes, *, model: str = "", is_stream: bool = False) -> ChatRequest:

@@ -93,7 +93,7 @@ class _Fitting:
         self.can = exchange.target.capabilities
         self.own_format = codec.issuer or exchange.target.format
         self.is_same_format = exchange.request.format == self.own_format
-        exchange.names = ToolNames(self.can.max_tool_name)
+        exchange.names = ToolNames(self.can.max_tool_name, starts_with_letter=self.can.tool_name_starts_with_letter)
 
     # --- what must not be changed silently ---------------------------------------------------------------------
 

@@ -146,11 +146,15 @@ def _words(thoughts: Iterable[Reasoning]) -> str:
 
 
 class Noting:
-    """Keeps what a stream says about its tool calls, event by event; only the first choice is followed."""
+    """Keeps what a stream says about its tool calls, event by event; only the first choice is followed.
 
-    def __init__(self, memory: StateMemory, tenant_id: str) -> None:
+    For clients that bring the reasoning back themselves only the calls' own states are kept.
+    """
+
+    def __init__(self, memory: StateMemory, tenant_id: str, *, only_calls: bool = False) -> None:
         self._memory = memory
         self._tenant_id = tenant_id
+        self._only_calls = only_calls
         self._texts: list[str] = []
         self._parts: list[Part] = []
 
@@ -177,5 +181,6 @@ class Noting:
             self._parts.append(Reasoning((text,) if text else (), state, is_redacted))
 
     def _note(self) -> None:
-        for call_id, remembered in _by_call(self._parts):
+        parts = [part for part in self._parts if isinstance(part, ToolCall)] if self._only_calls else self._parts
+        for call_id, remembered in _by_call(parts):
             self._memory.note(self._tenant_id, call_id, remembered)

@@ -232,9 +232,12 @@ class _Narrowing:
             return
         if None in values:
             narrowed["nullable"] = True
-        # The subset's enum is of strings only; numbers keep their type and lose the list.
+        # The subset's enum is of strings only; numbers keep their type and lose the list. So does the empty string,
+        # which is refused: a list without it would forbid what the tool takes.
         words = list(dict.fromkeys(value for value in values if isinstance(value, str)))
-        if words:
+        if "" in words:
+            narrowed["type"] = "STRING"
+        elif words:
             narrowed.pop("anyOf", None)
             narrowed["enum"] = words
             narrowed["type"] = "STRING"

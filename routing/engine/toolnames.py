@@ -8,6 +8,7 @@ import secrets
 from collections.abc import Iterable
 
 _NAME = re.compile(r"[a-zA-Z0-9_-]+")
+_LETTER = re.compile(r"[a-zA-Z_]")
 _FOREIGN = re.compile(r"[^a-zA-Z0-9_-]")
 _DIGEST_CHARS = 8
 
@@ -38,20 +39,23 @@ class ToolNames:
     that two names with the same beginning stay apart.
     """
 
-    __slots__ = ("_back", "_max_chars", "custom")
+    __slots__ = ("_back", "_max_chars", "_start", "custom")
 
-    def __init__(self, max_chars: int = 64, custom: Iterable[str] = ()) -> None:
+    def __init__(self, max_chars: int = 64, custom: Iterable[str] = (), *, starts_with_letter: bool = False) -> None:
         self._max_chars = max_chars
+        self._start = _LETTER if starts_with_letter else _NAME
         self._back: dict[str, str] = {}
         #: Names of the client's free-text tools: what calls one as a function has its text in `input`.
         self.custom = set(custom)
 
     def fit(self, name: str) -> str:
         """Return the name to send, and remember it."""
-        if len(name) <= self._max_chars and _NAME.fullmatch(name):
+        if len(name) <= self._max_chars and _NAME.fullmatch(name) and self._start.match(name):
             return name
         digest = hashlib.sha256(name.encode("utf-8", "replace")).hexdigest()[:_DIGEST_CHARS]
-        short = f"{_FOREIGN.sub('_', name)[: self._max_chars - _DIGEST_CHARS - 1]}_{digest}"
+        known = _FOREIGN.sub("_", name)
+        known = known if self._start.match(known) else f"_{known}"
+        short = f"{known[: self._max_chars - _DIGEST_CHARS - 1]}_{digest}"
         self._back[short] = name
         return short
 

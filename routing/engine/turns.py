@@ -8,6 +8,7 @@ from msgspec.structs import replace
 
 from routing.engine.losses import Losses
 from routing.engine.messages import Message, Part, Role, Text, ToolCall, ToolResult
+from routing.engine.toolnames import mint_id
 
 #: What stands for a tool's answer that the client left out; the model has to be told something.
 NO_RESULT = "The tool gave no result."
@@ -17,12 +18,14 @@ def repair(messages: Sequence[Message], losses: Losses) -> tuple[Message, ...]:
     """Return the messages with every tool call answered right after its turn, in the order of the calls.
 
     A result that belongs to no call is dropped and a call without one gets an error result: every upstream refuses
-    the conversation otherwise, and clients that compact their history leave both behind. Neighbouring assistant turns
-    are one turn to every upstream, so results may follow the last of them.
+    the conversation otherwise, and clients that compact their history leave both behind. So do they when an id stands
+    for two calls: the later one gets another. Neighbouring assistant turns are one turn to every upstream, so results
+    may follow the last of them.
     """
     if not any(isinstance(part, ToolCall | ToolResult) for message in messages for part in message.parts):
         return tuple(messages)
     repaired: list[Message] = []
+    used: dict[str, int] = {}
     place = 0
     while place < len(messages):
         message, place = _turn_at(messages, place)
@@ -31,10 +34,28 @@ def repair(messages: Sequence[Message], losses: Losses) -> tuple[Message, ...]:
             following += 1
         run = messages[place:following] if message.role == "assistant" else messages[place - 1 : following]
         place = following
-        if message.role == "assistant":
-            repaired.append(message)
-        repaired += _answered(message, run, losses)
+        ids = [_unused(call.id, used) for call in _calls(message)]
+        answered = list(_answered(message, run, losses, ids))
+        repaired += [_renamed(message, ids), *answered] if message.role == "assistant" else answered
     return tuple(repaired)
+
+
+def _unused(call_id: str, used: dict[str, int]) -> str:
+    """Return a call's id, or one in its place where an earlier call has it: some servers count anew in each turn."""
+    unused = call_id
+    while unused in used:
+        used[call_id] += 1
+        unused = mint_id(f"{call_id} {used[call_id]}")
+    used[unused] = 1
+    return unused
+
+
+def _renamed(message: Message, ids: Sequence[str]) -> Message:
+    if [call.id for call in _calls(message)] == ids:
+        return message
+    given = iter(ids)
+    parts = [replace(part, id=next(given)) if isinstance(part, ToolCall) else part for part in message.parts]
+    return replace(message, parts=tuple(parts))
 
 
 def _turn_at(messages: Sequence[Message], place: int) -> tuple[Message, int]:
@@ -53,15 +74,17 @@ def _calls(message: Message) -> list[ToolCall]:
     return [part for part in message.parts if isinstance(part, ToolCall)]
 
 
-def _answered(message: Message, run: Sequence[Message], losses: Losses) -> Iterable[Message]:
-    """Return what follows a turn until the next assistant turn, its results first."""
+def _answered(message: Message, run: Sequence[Message], losses: Losses, ids: Sequence[str]) -> Iterable[Message]:
+    """Return what follows a turn until the next assistant turn, its results first, under the ids of its calls."""
     calls = _calls(message) if message.role == "assistant" else []
     given: dict[str, list[ToolResult]] = {}
     for each in run:
         for part in each.parts:
             if isinstance(part, ToolResult):
                 given.setdefault(part.call_id, []).append(part)
-    results = [_result_of(call, given, losses) for call in calls]
+    results = [
+        replace(_result_of(call, given, losses), call_id=unused) for call, unused in zip(calls, ids, strict=True)
+    ]
     if any(given.values()):
         losses.emulated("tool_result")
     if results:

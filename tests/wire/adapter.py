@@ -131,7 +131,8 @@ def convert_response(vector: Vector) -> dict[str, Any]:
         return refused(vector, inside.error)
     except ValueError as broken:
         return refused(vector, error_of(0, str(broken)))
-    MEMORY.note_answer(vector.get("name", ""), answer)
+    if translating.client.forgets_state:
+        MEMORY.note_answer(vector.get("name", ""), answer)
     told = {name.decode(): value.decode() for name, value in told_id(headers.items())}
     return {"status": 200, "body": json.loads(translating.tell(answer)), "headers": told}
 
@@ -146,14 +147,15 @@ def refused(vector: Vector, error: GatewayError) -> dict[str, Any]:
 def convert_stream(vector: Vector, chunks: list[bytes]) -> Iterator[bytes]:
     """Yield the client's bytes of an upstream's stream, and its error when the stream was cut."""
     translating = answering(vector)
-    exchange = translating.exchange
+    exchange, client = translating.exchange, translating.client
+    noting = Noting(MEMORY, vector.get("name", ""), only_calls=not client.forgets_state)
     reader = TranslatingReader(
         Asked(exchange.request.model, is_stream=True, wants_usage=exchange.request.wants_usage),
         decoder=translating.upstream.stream_decoder(exchange),
         encoder=translating.client.stream_encoder(exchange),
         telling=translating.told(),
         request_id="req_1",
-        noting=Noting(MEMORY, vector.get("name", "")),
+        noting=noting if client.forgets_state or client.misses_call_state else None,
     )
     for chunk in chunks:
         yield reader.feed(chunk)
@@ -165,7 +167,7 @@ def convert_stream(vector: Vector, chunks: list[bytes]) -> Iterator[bytes]:
 def convert_followup(vector: Vector, request: dict[str, Any]) -> dict[str, Any]:
     """Return the upstream's body for the client's next request."""
     translating = translation(vector, vector["to"], vector["from"], request)
-    if translating.client.forgets_state:
+    if translating.client.forgets_state or translating.client.misses_call_state:
         translating.exchange.request = MEMORY.recall(vector.get("name", ""), translating.exchange.request)
     body: dict[str, Any] = json.loads(msgspec.json.encode(translating.write().body))
     return body

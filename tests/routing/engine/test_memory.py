@@ -95,6 +95,17 @@ def test_a_stream_is_noted_when_its_choice_ends():
     assert memory.recall("tnt_a", asked(CALL)).messages[0].parts[0] == Reasoning(("plan",))
 
 
+def test_of_a_client_that_brings_its_reasoning_only_the_calls_states_are_noted():
+    memory = StateMemory()
+    noting = Noting(memory, "t", only_calls=True)
+    call = ToolBegan(0, "call_1", "f", state=STATE)
+    for event in (ReasoningDelta("plan"), TextDelta("so"), call, Finished(Finish("tool_calls"))):
+        noting.take(event)
+    thought, signed = Reasoning(("plan",)), ToolCall("call_1", "f", "{}", state=STATE)
+    assert memory.recall("t", asked(thought, Text("so"), CALL)).messages[0].parts == (thought, Text("so"), signed)
+    assert memory.recall("t", asked(Text("so"), CALL)).messages[0].parts == (Text("so"), signed)
+
+
 def test_the_oldest_go_when_it_is_full():
     memory = StateMemory(max_chars=10)
     for name in ("a", "b", "c"):

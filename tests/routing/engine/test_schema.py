@@ -158,6 +158,7 @@ def test_json_schema_comes_out_the_same():
         }),
         ({"const": "x"}, {"type": "STRING", "enum": ["x"]}),
         ({"enum": ["a", "b", None, "a"]}, {"type": "STRING", "enum": ["a", "b"], "nullable": True}),
+        ({"enum": ["", "all"]}, {"type": "STRING"}),
         ({"type": "integer", "enum": [1, 2]}, {"type": "INTEGER"}),
         ({"const": 1.5}, {"type": "NUMBER"}),
         ({"const": True}, {"type": "BOOLEAN"}),

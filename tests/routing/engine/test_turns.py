@@ -52,6 +52,20 @@ def test_calls_at_the_very_end_are_answered_too():
     assert ids(fixed[-1]) == ["a"]
 
 
+def test_an_id_that_stands_for_two_calls_is_given_to_the_first():
+    losses = Losses()
+    turns = [(Message("assistant", (call("a"),)), Message("user", (result("a", text),))) for text in ("1", "2", "3")]
+    fixed = repair([message for turn in turns for message in turn], losses)
+    calls = [part.id for message in fixed[::2] for part in message.parts if isinstance(part, ToolCall)]
+    assert calls[0] == "a"
+    assert len(set(calls)) == 3
+    assert [each for message in fixed[1::2] for each in ids(message)] == calls
+    assert [message.parts[0].parts for message in fixed[1::2]] == [(Text("1"),), (Text("2"),), (Text("3"),)]
+    assert losses.codes == ()
+    again = repair([message for turn in turns for message in turn], Losses())
+    assert again == fixed
+
+
 def test_results_may_follow_the_last_of_neighbouring_turns():
     losses = Losses()
     given = (
@@ -86,13 +100,6 @@ def test_a_second_result_of_the_same_call_is_dropped():
 def test_results_learn_the_name_of_their_tool():
     fixed = repair((Message("assistant", (call("a"),)), Message("user", (result("a"),))), Losses())
     assert fixed[1].parts[0].name == "tool_a"
-
-
-def test_ids_may_be_used_again_in_a_later_turn():
-    losses = Losses()
-    turn = (Message("assistant", (call("a"),)), Message("user", (result("a"),)))
-    assert [ids(message) for message in repair(turn + turn, losses)] == [[], ["a"], [], ["a"]]
-    assert losses.codes == ()
 
 
 def test_merging_keeps_the_parts_and_puts_results_first():

@@ -43,6 +43,7 @@ class AnthropicCodec(ClientCodec, UpstreamCodec):
     )
     refuses = frozenset({"choices", "logprobs"})
     media = frozenset({"image", "document"})
+    misses_call_state = True
     spelling = {
         "parallel_tool_calls": "disable_parallel_tool_use",
         "response_format": "output_config.format",
