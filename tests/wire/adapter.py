@@ -44,6 +44,7 @@ MODELS = {
     "gemini": "gemini-2.5-flash",
     "bedrock-converse": "claude-x",
     "bedrock-invoke": "claude-x",
+    "vertex-anthropic": "claude-x",
     "cohere": "command-x",
     "ollama": "llama",
 }
