@@ -117,7 +117,7 @@ class StateMemory:
 
 
 def _by_call(parts: Iterable[Part]) -> list[tuple[str, Remembered]]:
-    """Return what belongs to each tool call of a turn; a state that is told only behind the last call is that call's."""
+    """Return what belongs to each tool call of a turn; a state told only behind the last call is that call's."""
     found: list[tuple[str, Remembered]] = []
     reasoning: list[Reasoning] = []
     later: list[Reasoning] = []
