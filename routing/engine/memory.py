@@ -7,7 +7,7 @@ own tool call. The call's id is the one thing that always comes back.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 
 import msgspec
 from msgspec.structs import replace
@@ -116,19 +116,24 @@ class StateMemory:
         return message if tuple(parts) == message.parts else replace(message, parts=tuple(parts))
 
 
-def _by_call(parts: Iterable[Part]) -> Iterator[tuple[str, Remembered]]:
-    """Yield what belongs to each tool call of a turn."""
+def _by_call(parts: Iterable[Part]) -> list[tuple[str, Remembered]]:
+    """Return what belongs to each tool call of a turn; a state told only behind the last call is that call's."""
+    found: list[tuple[str, Remembered]] = []
     reasoning: list[Reasoning] = []
     later: list[Reasoning] = []
-    is_leading = True
+    is_leading, is_behind_call = True, False
     for part in parts:
         if isinstance(part, Reasoning):
             (reasoning if is_leading else later).append(part)
             continue
-        is_leading = False
+        is_leading, is_behind_call = False, isinstance(part, ToolCall)
         if isinstance(part, ToolCall):
-            yield part.id, Remembered(part.state, tuple(reasoning), tuple(later))
+            found.append((part.id, Remembered(part.state, tuple(reasoning), tuple(later))))
             reasoning, later = [], []
+    if is_behind_call and (behind := tuple(part for part in later if part.state)):
+        call_id, last = found[-1]
+        found[-1] = call_id, replace(last, later=last.later + behind)
+    return found
 
 
 def _is_thought_known(parts: Iterable[Part], known: Iterable[Remembered]) -> bool:

@@ -68,7 +68,9 @@ _REMAINING = b"x-ratelimit-remaining"
 class _Details(msgspec.Struct):
     cached_tokens: int | None = None
     cache_read_input_tokens: int | None = None
+    cache_read_tokens: int | None = None
     cache_write_tokens: int | None = None
+    cache_write_input_tokens: int | None = None
     cache_creation_tokens: int | None = None
     cache_creation_input_tokens: int | None = None
     reasoning_tokens: int | None = None
@@ -103,6 +105,7 @@ class _Usage(msgspec.Struct):
     cache_read_tokens: int | None = None
     cache_creation_input_tokens: int | None = None
     cache_write_tokens: int | None = None
+    cache_write_input_tokens: int | None = None
     reasoning_tokens: int | None = None
 
 
@@ -151,6 +154,7 @@ def _told(usage: _Usage, input_includes_cache: bool) -> Usage | None:
     cache_read = _count(
         in_details.cached_tokens
         or in_details.cache_read_input_tokens
+        or in_details.cache_read_tokens
         or usage.prompt_cache_hit_tokens
         or usage.cached_tokens
         or usage.cache_read_input_tokens
@@ -158,10 +162,12 @@ def _told(usage: _Usage, input_includes_cache: bool) -> Usage | None:
     )
     cache_write = _count(
         in_details.cache_write_tokens
+        or in_details.cache_write_input_tokens
         or in_details.cache_creation_tokens
         or in_details.cache_creation_input_tokens
         or usage.cache_creation_input_tokens
         or usage.cache_write_tokens
+        or usage.cache_write_input_tokens
     )
     input_tokens = _count(usage.prompt_tokens or usage.input_tokens)
     if not input_includes_cache:

@@ -25,6 +25,7 @@ from routing.engine.memory import Noting, StateMemory
 from routing.engine.messages import ChatRequest
 from routing.engine.operations import is_count
 from routing.engine.provenance import may_hold_wrapper
+from routing.engine.session import CODEX_HEADERS
 from routing.engine.snapshot import Candidate
 from routing.engine.transformer import Chain
 from routing.engine.transformers import chain_of
@@ -205,11 +206,13 @@ class Translated(Passage):
     def headers(self) -> Headers:
         """Return the provider's headers, and those that the format wants with this very body.
 
-        What a client says in its own format's headers means nothing to another.
+        What a client says in its own format's headers means nothing to another, but a session's name is one anywhere:
+        the provider that wants it finds the session's cache by it.
         """
         headers: dict[str, str] = {}
         for name, value in super().headers():
-            if self.format == self.call.format.name or name.encode() not in self.call.headers or name == "accept":
+            is_everywhere = name == "accept" or name.encode() in CODEX_HEADERS
+            if is_everywhere or self.format == self.call.format.name or name.encode() not in self.call.headers:
                 headers[name] = value
         headers["content-type"] = "application/json"
         for name, value in self._written.headers.items():

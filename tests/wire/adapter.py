@@ -44,6 +44,7 @@ MODELS = {
     "gemini": "gemini-2.5-flash",
     "bedrock-converse": "claude-x",
     "bedrock-invoke": "claude-x",
+    "vertex-anthropic": "claude-x",
     "cohere": "command-x",
     "ollama": "llama",
 }
@@ -146,7 +147,10 @@ def refused(vector: Vector, error: GatewayError) -> dict[str, Any]:
 
 def convert_stream(vector: Vector, chunks: list[bytes]) -> Iterator[bytes]:
     """Yield the client's bytes of an upstream's stream, and its error when the stream was cut."""
-    translating = answering(vector)
+    chunks = list(chunks)
+    # Hosts that send frames send what the format says in their own envelope.
+    is_framed = bool(chunks) and chunks[0].startswith(b"\0")
+    translating = answering(vector | {"from": as_hosted(vector | {"to": vector["from"]})} if is_framed else vector)
     exchange, client = translating.exchange, translating.client
     noting = Noting(MEMORY, vector.get("name", ""), only_calls=not client.forgets_state)
     reader = TranslatingReader(

@@ -270,3 +270,13 @@ async def test_betas_go_to_their_own_upstream_only(upstream):
     await ask(harness, habit, habit.body)
     betas = [value for name, value in harness.provider.sent[0].headers if name == "anthropic-beta"]
     assert (betas == [habit.headers["anthropic-beta"]]) == (upstream == "anthropic")
+
+
+@pytest.mark.parametrize("house", ["openai-chat", "openai-responses"])
+async def test_the_session_that_a_cache_is_found_by_reaches_its_house(house):
+    habit = HABITS["codex-plain"]
+    harness = gateway(house, habit.body, *says(house, Text(DONE)))
+    await ask(harness, habit, habit.body)
+    headers = dict(harness.provider.sent[0].headers)
+    assert (headers["session-id"], headers["thread-id"]) == ("s-1", "t-1")
+    assert sent(harness)["prompt_cache_key"] == habit.body["prompt_cache_key"]

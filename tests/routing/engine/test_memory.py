@@ -85,6 +85,26 @@ def test_all_reasoning_of_a_stream_is_noted():
     assert message.parts == (FIRST, HIDDEN, Text("so"), LAST, CALL, SECOND)
 
 
+def test_a_state_told_behind_the_last_call_comes_back_with_it():
+    memory = StateMemory()
+    noting = Noting(memory, "t")
+    events: list[StreamEvent] = [
+        *(ReasoningDelta("one"), ToolBegan(0, "call_1", "f"), ReasoningState(LAST.state)),
+        Finished(Finish("tool_calls")),
+    ]
+    for event in events:
+        noting.take(event)
+    ((message),) = memory.recall("t", asked(CALL)).messages
+    assert message.parts == (Reasoning(("one",)), Reasoning((), LAST.state), CALL)
+
+
+def test_reasoning_behind_a_later_text_is_none_of_a_calls():
+    memory = StateMemory()
+    memory.note_answer("t", ChatAnswer(choices=(Choice((FIRST, CALL, Text("so"), LAST)),)))
+    ((message),) = memory.recall("t", asked(CALL)).messages
+    assert message.parts == (FIRST, CALL)
+
+
 def test_a_stream_is_noted_when_its_choice_ends():
     memory = StateMemory()
     noting = Noting(memory, "tnt_a")

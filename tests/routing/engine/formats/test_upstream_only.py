@@ -120,3 +120,24 @@ async def test_betas_of_a_clients_header_reach_hosts_that_know_them():
     (request,) = harness.provider.sent
     assert json.loads(request.body)["anthropic_beta"] == ["context-1m-2025-08-07"]
     assert not [name for name, _ in request.headers if "beta" in name]
+
+
+@pytest.mark.asyncio
+async def test_betas_of_a_clients_header_stay_one_where_the_host_reads_headers():
+    harness = gateway("vertex-anthropic", Step(chunks=[json.dumps(CLAUDE).encode()]))
+    headers = {"anthropic-beta": "claude-code-20250219,context-1m-2025-08-07"}
+    await harness.ask(path=PATHS["anthropic"], max_tokens=50, headers=headers)
+    (request,) = harness.provider.sent
+    assert [value for name, value in request.headers if name == "anthropic-beta"] == ["context-1m-2025-08-07"]
+    assert "anthropic_beta" not in json.loads(request.body)
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("name", UPSTREAMS)
+async def test_a_path_that_streams_does_so_whatever_the_body_says(name):
+    harness = gateway(name, streamed(*UPSTREAMS[name][1]))
+    body = {"contents": [{"role": "user", "parts": [{"text": "hi"}]}], "stream": False, "model": "another"}
+    answer = await harness.ask(body, path=PATHS["gemini:streamGenerateContent"], query="alt=sse")
+    assert answer.status == 200
+    assert b"Hello" in answer.body
+    assert b"STOP" in answer.body

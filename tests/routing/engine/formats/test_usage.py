@@ -129,6 +129,14 @@ def test_chat_counts_audio_and_searches_by_any_name() -> None:
     assert searched.web_searches == 4
 
 
+@pytest.mark.parametrize("name", ["cache_read_input_tokens", "cache_read_tokens"])
+@pytest.mark.parametrize("written", ["cache_write_tokens", "cache_write_input_tokens", "cache_creation_input_tokens"])
+def test_chat_counts_the_cache_by_any_name_and_in_any_place(name: str, written: str) -> None:
+    for counts in ({name: 60, written: 10}, {"prompt_tokens_details": {name: 60, written: 10}}):
+        usage = shared_usage({"prompt_tokens": 100, "completion_tokens": 2} | counts)
+        assert usage == Usage(input_tokens=100, output_tokens=2, cache_read_tokens=60, cache_write_tokens=10)
+
+
 def test_a_transcription_counts_its_sound() -> None:
     usage = shared_usage({"input_tokens": 14, "input_token_details": {"text_tokens": 0, "audio_tokens": 14}})
     assert usage == Usage(input_tokens=14, input_audio_tokens=14)
