@@ -113,7 +113,8 @@ class KeyForm(TenantForm):
         required=True, initial=everything, help_text="Channels by slug, one pattern a line; * is all."
     )
     allowed_ips = KeyNetworksField(
-        help_text="Networks or addresses that requests may come from, such as 10.0.0.0/8, one a line; none is all."
+        label="Allowed IPs",
+        help_text="Networks or addresses that requests may come from, such as 10.0.0.0/8, one a line; none is all.",
     )
     tags = PairsField(help_text="For reports and routing, one name=value a line.")
 
