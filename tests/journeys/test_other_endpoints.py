@@ -148,6 +148,7 @@ def test_an_upload_of_200_mb_leaves_memory_flat(shopper, upstream, tmp_path):
         before = peak = gateway.rss_bytes
         with socket.create_connection(("127.0.0.1", gateway.port), WAIT_S * 4) as sock:
             head = f"POST /v1/audio/transcriptions HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {shopper.key}\r\n"
+            head += "connection: close\r\n"
             head += (
                 f"content-type: multipart/form-data; boundary=b\r\ncontent-length: {len(begin) + size + len(end)}\r\n"
             )
@@ -156,7 +157,7 @@ def test_an_upload_of_200_mb_leaves_memory_flat(shopper, upstream, tmp_path):
                 sock.sendall(bytes(MB))
                 peak = max(peak, gateway.rss_bytes)
             sock.sendall(end)
-            answer = sock.recv(65536)
+            answer = b"".join(iter(lambda: sock.recv(65536), b""))
         peak = max(peak, gateway.rss_bytes)
         assert answer.startswith(b"HTTP/1.1 200") and f"large.wav has {size} bytes".encode() in answer
         assert upstream.seen(model)[-1]["body_bytes"] == len(begin) + size + len(end)
