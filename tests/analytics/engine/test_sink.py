@@ -183,7 +183,9 @@ async def test_a_poisonous_record_is_stored_cleaned_beside_the_others(start_sink
     assert sink.state.rejected == 0
 
 
-async def test_a_record_that_postgres_refuses_costs_no_other(start_sink, postgres, make_record):
+async def test_a_record_that_postgres_refuses_costs_no_other(start_sink, postgres, make_record, monkeypatch):
+    # However slow the machine: a batch that takes long goes to the spill as well, and would be refused twice.
+    monkeypatch.setattr("analytics.engine.sink.PATIENCE_S", 60.0)
     sink = await start_sink()
     with postgres.superuser() as connection:
         connection.execute("ALTER TABLE analytics_requestrecord ADD CONSTRAINT no_cats CHECK (asked_model <> 'cat')")
@@ -195,8 +197,7 @@ async def test_a_record_that_postgres_refuses_costs_no_other(start_sink, postgre
         finally:
             connection.execute("ALTER TABLE analytics_requestrecord DROP CONSTRAINT no_cats")
     assert sorted(postgres.ids()) == sorted(record.id for record in records if record is not records[17])
-    # Twice when the batch took so long that it went to the spill as well, to be safe.
-    assert sink.state.rejected in {1, 2}
+    assert sink.state.rejected == 1
     assert sink.state.written == 39
 
 

@@ -68,7 +68,7 @@ async def test_of_many_asks_at_once_exactly_the_limit_passes(fleet, algorithm):
 
 
 @pytest.mark.asyncio
-async def test_lease_of_one_process_is_left_to_the_others_before_they_are_refused(fleet):
+async def test_what_one_process_leased_and_does_not_need_is_lost_to_nobody(fleet):
     spec = limit("sliding_window", 1000, 3600)
     for _ in range(20):  # demand makes the first process take permits ahead
         assert (await fleet.ask(0, spec)).granted
