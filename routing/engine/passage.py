@@ -231,14 +231,16 @@ class Translated(Passage):
         """Return a reader that decodes and encodes."""
         assert self.call.asked is not None
         translation, client = self.translation, self.translation.client
-        noting = Noting(self._memory, self._tenant_id, only_calls=not client.forgets_state)
+        noting = None
+        if client.forgets_state or client.misses_call_state:
+            noting = Noting(self._memory, self._tenant_id, only_calls=not client.forgets_state)
         return TranslatingReader(
             self.call.asked,
             decoder=translation.upstream.stream_decoder(translation.exchange),
             encoder=translation.client.stream_encoder(translation.exchange),
             telling=translation.told(),
             request_id=self.call.id,
-            noting=noting if client.forgets_state or client.misses_call_state else None,
+            noting=noting,
         )
 
     def refusal(self, status: int, body: bytes, headers: Mapping[bytes, bytes]) -> GatewayError | None:
