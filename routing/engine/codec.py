@@ -245,6 +245,10 @@ class ClientCodec(ABC):
                 (`param` is its path, such as `messages[2].content`).
         """
 
+    def recognises(self, body: bytes) -> bool:
+        """Return whether a body can be nothing but a request of this format, whatever path it came to. Never raises."""
+        return False
+
     def decode_count_request(self, body: bytes, *, model: str = "") -> ChatRequest:
         """Return the conversation whose tokens are to be counted; raises BadRequest as `decode_request` does."""
         return self.decode_request(body, model=model)

@@ -7,6 +7,7 @@ from typing import TypeVar
 
 from routing.engine.attempts import Attempt
 from routing.engine.call import Call
+from routing.engine.decoding import conversation
 from routing.engine.errors import BadRequest, GatewayError
 from routing.engine.formats import client_codec
 from routing.engine.gateway import Gateway
@@ -77,10 +78,9 @@ def estimated(call: Call, groups: Iterable[list[Candidate]]) -> tuple[Candidate,
         BadRequest: the body is no request of its format.
     """
     codec = client_codec(call.format.name)
-    assert codec is not None and call.asked is not None
+    assert codec is not None
     candidate = next(each for group in groups for each in group)
-    request = codec.decode_count_request(call.body, model=call.asked.model)
-    return candidate, codec.encode_count(count_request(request, vocabulary_of(candidate)))
+    return candidate, codec.encode_count(count_request(conversation(call), vocabulary_of(candidate)))
 
 
 def vocabulary_of(candidate: Candidate) -> Vocabulary:

@@ -12,7 +12,7 @@ from channels_app.engine.provider import ByteSource, Headers
 from routing.engine.call import Call
 from routing.engine.codec import Exchange, Target, Written
 from routing.engine.conversion import Conversion, convert, said_in
-from routing.engine.decoding import conversation
+from routing.engine.decoding import conversation, spelt_as
 from routing.engine.errors import GatewayError
 from routing.engine.estimate import input_tokens
 from routing.engine.failures import error_of, shown, told_id
@@ -309,14 +309,15 @@ async def passage_to(call: Call, candidate: Candidate, gateway: Gateway) -> Pass
         BadRequest: the request cannot be carried there without changing its meaning.
     """
     operation = candidate.operation(call.operations)
-    if not call.is_conversation and operation == call.route.operation:
-        return PassThrough(call, candidate, operation)
     if not call.is_conversation and not is_count(operation):
+        if operation == call.route.operation:
+            return PassThrough(call, candidate, operation)
         return Converted(call, candidate, operation, convert(call, operation, candidate.upstream_model))
     is_genuine = operation == call.route.operation and candidate.channel.provider.is_genuine
     chain = chain_of(candidate.channel.spec.transformers, candidate.upstream_model)
     # A wrapper of ours means nothing to its reader: the inventor of the format would refuse it as forged.
-    if is_genuine and not chain.changes_anything and not may_hold_wrapper(call.body):
+    passes = is_genuine and not chain.changes_anything and not may_hold_wrapper(call.body)
+    if passes and (call.is_conversation or spelt_as(call).name == call.format.name):
         return PassThrough(call, candidate, operation)
     target = target_of(candidate, operation)
     request = await inlined(conversation(call), target.capabilities, gateway.upstreams, CODECS[target.format].linked)

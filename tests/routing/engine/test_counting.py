@@ -6,6 +6,8 @@ import pytest
 
 from routing.engine.document import ModelSpec
 from routing.engine.formats import CODECS
+from routing.engine.messages import Opaque, Origin
+from routing.engine.provenance import wrap
 from tests.routing.engine.cast import channel
 from tests.routing.engine.harness import Harness, Step, status
 
@@ -132,3 +134,105 @@ async def test_what_is_no_request_is_refused_and_not_estimated(client, can_count
     body = b'{"model":"m","messages":5}' if client == "anthropic" else b'{"contents":5}'
     answer, count = await asked(gateway(upstream, can_count=can_count), client, body)
     assert answer.status == 400 and count is None
+
+
+@pytest.mark.asyncio
+async def test_state_of_another_upstream_is_not_counted_by_the_inventor_of_the_format():
+    forged = wrap(Opaque("c2ln", Origin("gemini", "b", "theirs")))
+    thought = {"type": "thinking", "thinking": "Hm.", "signature": forged}
+    body = {
+        "model": "m",
+        "messages": [{"role": "user", "content": "Go on"}, {"role": "assistant", "content": [thought]}],
+    }
+    body["messages"].append({"role": "user", "content": "How far?"})
+    harness = gateway("anthropic")
+    answer, count = await asked(harness, "anthropic", json.dumps(body).encode())
+    assert (answer.status, count) == (200, 21)
+    assert b"How far?" in harness.provider.sent[0].body and forged.encode() not in harness.provider.sent[0].body
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(
+    ("client", "tools"),
+    [
+        ("anthropic", [{"name": "look_up", "input_schema": {"type": "object"}}]),
+        ("gemini", [{"functionDeclarations": [{"name": "look_up"}]}]),
+    ],
+)
+async def test_a_channels_transformers_are_counted_in_the_same_format_too(client, tools):
+    body = json.dumps({**json.loads(CLIENTS[client][1]), "tools": tools}).encode()
+    harness = gateway(client, channels=[channel("a", transformers=("tooluse",))])
+    answer, count = await asked(harness, client, body)
+    assert (answer.status, count) == (200, 21)
+    sent = harness.provider.sent[0].body
+    assert b"look_up" in sent and b"ExitTool" in sent
+
+
+#: What only Chat Completions clients write.
+CHAT = {
+    "system": {"messages": [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "How far?"}]},
+    "developer": {"messages": [{"role": "developer", "content": "Be brief."}, {"role": "user", "content": "How far?"}]},
+    "tool": {
+        "messages": [{"role": "user", "content": "How far?"}],
+        "tools": [{"type": "function", "function": {"name": "map"}}],
+    },
+    "call": {
+        "messages": [
+            {"role": "user", "content": "How far?"},
+            {
+                "role": "assistant",
+                "content": None,
+                "tool_calls": [{"id": "c1", "type": "function", "function": {"name": "map", "arguments": "{}"}}],
+            },
+            {"role": "tool", "tool_call_id": "c1", "content": "Nine miles."},
+        ]
+    },
+    "picture": {
+        "messages": [
+            {
+                "role": "user",
+                "content": [
+                    {"type": "text", "text": "How far?"},
+                    {"type": "image_url", "image_url": {"url": "data:image/png;base64,iVBORw0KGgo="}},
+                ],
+            }
+        ]
+    },
+}
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("upstream", COUNTERS)
+@pytest.mark.parametrize("body", CHAT.values(), ids=CHAT)
+async def test_a_chat_body_is_converted_before_an_upstream_counts_it(body, upstream):
+    harness = gateway(upstream)
+    answer, count = await asked(harness, "anthropic", json.dumps({"model": "m", **body}).encode())
+    assert (answer.status, count) == (200, 21)
+    sent = json.loads(harness.provider.sent[0].body)
+    assert "How far?" in json.dumps(sent)
+    roles = {message["role"] for message in sent.get("messages", [])}
+    assert roles <= {"user", "assistant"} and not {"tool_calls", "image_url", "function"} & _members(sent)
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("body", CHAT.values(), ids=CHAT)
+async def test_a_chat_body_that_nobody_counts_is_estimated(body):
+    answer, count = await asked(
+        gateway("openai-chat", can_count=False), "anthropic", json.dumps({"model": "m", **body}).encode()
+    )
+    assert answer.status == 200 and count > 3
+    assert answer.headers["x-routex-warnings"] == "emulated:count_tokens"
+
+
+@pytest.mark.asyncio
+async def test_a_chat_body_that_is_wrong_is_refused_by_its_own_members():
+    body = json.dumps({"model": "m", "messages": [{"role": "tool", "content": {"odd": 1}}]}).encode()
+    answer, count = await asked(gateway("anthropic"), "anthropic", body)
+    assert answer.status == 400 and count is None
+    assert answer.json["type"] == "error" and "messages[0].content" in answer.json["error"]["message"]
+
+
+def _members(value):
+    if isinstance(value, dict):
+        return set(value).union(*map(_members, value.values()))
+    return set().union(*map(_members, value)) if isinstance(value, list) else set()

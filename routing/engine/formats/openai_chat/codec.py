@@ -15,6 +15,7 @@ from routing.engine.codec import (
 )
 from routing.engine.formats.openai_chat import failures
 from routing.engine.formats.openai_chat.answer_encoder import encode_answer
+from routing.engine.formats.openai_chat.recognition import is_chat_request
 from routing.engine.formats.openai_chat.request_decoder import decode_request
 from routing.engine.formats.openai_chat.request_encoder import encode_request
 from routing.engine.formats.openai_chat.stream_decoder import ChatDecoder, decode_answer
@@ -47,6 +48,10 @@ class OpenAIChatCodec(ClientCodec, UpstreamCodec):
     def decode_request(self, body: bytes, *, model: str = "", is_stream: bool = False) -> ChatRequest:
         """Return the conversation of a request; see the contract."""
         return decode_request(body, model, is_stream)
+
+    def recognises(self, body: bytes) -> bool:
+        """Return whether a body can be nothing but a Chat Completions request; see the contract."""
+        return is_chat_request(body)
 
     def encode_request(self, exchange: Exchange) -> Written:
         """Return the request for the exchange's target; see the contract."""

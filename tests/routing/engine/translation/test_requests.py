@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from routing.engine.errors import BadRequest
-from tests.routing.engine.translation import talking
+from tests.routing.engine.translation import samples, talking
 from tests.routing.engine.translation.carries import CARRIES
 from tests.routing.engine.translation.conversations import requests
 from tests.routing.engine.translation.forms import assert_same, request_form
@@ -79,3 +79,20 @@ def test_what_clients_may_leave_out_or_send_as_null_is_not_asked_for(name):
         assert read == plain
 
     holds()
+
+
+@pytest.mark.parametrize("name", each([name for name in CLIENTS if name != "openai-chat"]))
+def test_no_request_of_another_format_is_taken_for_a_chat_completions_one(name):
+    @profile
+    @given(body=samples.requests(name))
+    def holds(body):
+        assert not talking.client("openai-chat").recognises(msgspec.json.encode(body))
+
+    holds()
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"[]", b"{", b"\xff", b'{"messages":5,"tools":{}}', b'{"messages":[1,[],{"role":[]}]}']
+)
+def test_what_is_no_request_is_not_taken_for_a_chat_completions_one(body):
+    assert not talking.client("openai-chat").recognises(body)
