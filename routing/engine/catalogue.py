@@ -232,7 +232,7 @@ ROWS: Final = (
         status=415,
         kind="invalid_request",
         what="The body's `content-encoding` is not understood.",
-        why="Routex unpacks gzip and deflate.",
+        why="Routex unpacks gzip, deflate and zstd.",
         remedy="Send one of these, or plain.",
     ),
     Row(

@@ -2,29 +2,58 @@
 
 import asyncio
 import gzip
+import os
 import zlib
 
 import pytest
+import zstandard
 
 from channels_app.engine.errors import UpstreamBroken
 from routing.engine.compression import decompressed, unpacked
 from routing.engine.errors import BadRequest, RequestTooLarge
 
 
-@pytest.mark.parametrize(("encoding", "pack"), [(b"gzip", gzip.compress), (b"deflate", zlib.compress)])
-def test_a_packed_body_is_unpacked(encoding, pack):
-    assert decompressed(pack(b'{"a":1}'), encoding, 100) == b'{"a":1}'
+def streamed(body: bytes) -> bytes:
+    """Pack without saying the length beforehand."""
+    packer = zstandard.ZstdCompressor().compressobj()
+    return packer.compress(body) + packer.flush()
 
 
-def test_a_bomb_is_stopped_at_the_limit():
+def far_reaching(body: bytes) -> bytes:
+    """Pack with a window larger than HTTP allows."""
+    wide = zstandard.ZstdCompressionParameters(window_log=27)
+    packer = zstandard.ZstdCompressor(compression_params=wide).compressobj()
+    return packer.compress(body) + packer.flush()
+
+
+PACKERS = [(b"gzip", gzip.compress), (b"deflate", zlib.compress), (b"zstd", zstandard.compress), (b"ZSTD", streamed)]
+
+
+@pytest.mark.parametrize(("encoding", "pack"), PACKERS)
+@pytest.mark.parametrize("plain", [b'{"a":1}', b'{"a":"' + os.urandom(99_000).hex().encode() + b'"}'])
+def test_a_packed_body_is_unpacked(encoding, pack, plain):
+    assert decompressed(pack(plain), encoding, 200_000) == plain
+
+
+@pytest.mark.parametrize(("encoding", "pack"), PACKERS)
+@pytest.mark.parametrize("size", [1001, 10_000_000])
+def test_a_bomb_is_stopped_at_the_limit(encoding, pack, size):
+    assert len(decompressed(pack(b"0" * 1000), encoding, 1000)) == 1000
     with pytest.raises(RequestTooLarge):
-        decompressed(gzip.compress(b"0" * 10_000_000), b"gzip", 1000)
+        decompressed(pack(b"0" * size), encoding, 1000)
 
 
-@pytest.mark.parametrize("body", [b"not gzip", gzip.compress(b"cut short")[:-9]])
-def test_a_broken_body_is_a_bad_request(body):
-    with pytest.raises(BadRequest):
-        decompressed(body, b"gzip", 1000)
+@pytest.mark.parametrize(("encoding", "pack"), PACKERS)
+@pytest.mark.parametrize("broken", [lambda body: b"no such body", lambda body: body[:-5], lambda body: body + b"more"])
+def test_a_broken_body_is_a_bad_request(encoding, pack, broken):
+    with pytest.raises(BadRequest) as refused:
+        decompressed(broken(pack(b"cut short")), encoding, 1000)
+    assert refused.value.code == "invalid_encoding"
+
+
+def test_a_window_larger_than_http_allows_is_refused():
+    with pytest.raises(BadRequest, match="zstd"):
+        decompressed(far_reaching(os.urandom(1000)), b"zstd", 1000)
 
 
 def test_an_unknown_encoding_is_named():
