@@ -48,7 +48,8 @@ def decompressed(body: bytes, encoding: bytes, limit: int) -> bytes:
         raise RequestTooLarge(f"Unpacked, the body is more than the limit of {limit / 1024 / 1024:.0f} MB.")
     if rest:
         raise BadRequest(
-            f"{len(rest)} bytes follow the compressed body. Send it as one piece.", code="invalid_encoding"
+            f"The compressed body ends {len(rest)} B before the body does. Send it as one piece.",
+            code="invalid_encoding",
         )
     return plain
 
