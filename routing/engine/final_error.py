@@ -43,6 +43,8 @@ def final_error(model: str, faults: Sequence[Fault], soonest_s: float) -> Gatewa
     tries = f"all {len(faults)} tries" if len(faults) > 1 else "its only try"
     message = f"`{model}` failed on {tries}: {story}."
     channels = {fault.slug for fault in faults}
+    if isinstance(last.error, UpstreamStatus) and last.error.status == 504:
+        return UpstreamTimedOut(message, code="timeout", retry_after_s=_wait_s("timeout", soonest_s))
     if isinstance(last.error, UpstreamTimeout | OutOfTime):
         return UpstreamTimedOut(message, retry_after_s=_wait_s("upstream_timeout", soonest_s))
     if isinstance(last.error, UpstreamBlocked):

@@ -167,6 +167,16 @@ async def test_a_client_that_waits_no_longer_gets_504_and_the_channel_is_not_bla
 
 
 @pytest.mark.asyncio
+async def test_an_upstream_that_took_too_long_itself_stays_a_timeout(monkeypatch):
+    monkeypatch.setattr("routing.engine.attempts.ROUND_PAUSE_S", 0.0)
+    made = Harness(*[Step(504, [b"<html>Gateway Time-out</html>"]) for _ in range(3)])
+    answer = await made.ask()
+    assert (answer.status, answer.json["error"]["code"]) == (504, "timeout")
+    assert "HTTP 504" in answer.json["error"]["message"] and "<html>" not in answer.json["error"]["message"]
+    assert made.record.error_code == "timeout" and len(made.provider.sent) > 1
+
+
+@pytest.mark.asyncio
 async def test_money_ends_retries_that_may_have_been_charged(monkeypatch):
     prices = {"chn_a": 1_000, "chn_b": 1_000, "chn_dear": 5_000}
     monkeypatch.setattr(
