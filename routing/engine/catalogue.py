@@ -224,7 +224,7 @@ ROWS: Final = (
         status=400,
         kind="invalid_request",
         what="The compressed body cannot be unpacked.",
-        why="It is not of the encoding that `content-encoding` names, or is cut off.",
+        why="It is not of the encoding that `content-encoding` names, is cut off, or something follows it.",
         remedy="Compress it again, or send it plain.",
     ),
     Row(

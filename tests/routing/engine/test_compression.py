@@ -30,8 +30,9 @@ PACKERS = [(b"gzip", gzip.compress), (b"deflate", zlib.compress), (b"zstd", zsta
 
 
 @pytest.mark.parametrize(("encoding", "pack"), PACKERS)
-@pytest.mark.parametrize("plain", [b'{"a":1}', b'{"a":"' + os.urandom(99_000).hex().encode() + b'"}'])
-def test_a_packed_body_is_unpacked(encoding, pack, plain):
+@pytest.mark.parametrize("random_bytes", [0, 99_000])
+def test_a_packed_body_is_unpacked(encoding, pack, random_bytes):
+    plain = b'{"a":"%s"}' % os.urandom(random_bytes).hex().encode()
     assert decompressed(pack(plain), encoding, 200_000) == plain
 
 
