@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import math
 import sys
 from abc import ABC, abstractmethod
 from array import array
@@ -104,12 +105,18 @@ class EmbeddingUpstream(ABC):
 
 
 def as_floats(vector: Vector) -> list[float]:
-    """Return a vector as numbers."""
+    """Return a vector as numbers.
+
+    Raises:
+        ValueError: it holds some that JSON cannot tell.
+    """
     if isinstance(vector, list):
         return vector
     numbers = array("f", vector)
     if sys.byteorder == "big":
         numbers.byteswap()
+    if not all(map(math.isfinite, numbers)):
+        raise ValueError("an embedding holds what is no number")  # JSON would say null
     return numbers.tolist()
 
 

@@ -47,7 +47,7 @@ _TASKS: dict[str, Task] = {
 
 
 class _Embeddings(AnswerFacts):
-    data: msgspec.Raw = msgspec.Raw()
+    data: list[msgspec.Raw] | None = None
 
 
 class _Row(msgspec.Struct):
@@ -80,7 +80,7 @@ class OpenAIEmbeddings(OpenAIShaped):
         """Return the facts of an answer; see the contract."""
         embeddings = decode(_EMBEDDINGS, body)
         answer = answer_of(embeddings)
-        if not embeddings.data:
+        if embeddings.data is None:
             raise ValueError("the answer has no data")
         return answer
 
@@ -92,7 +92,7 @@ class OpenAIEmbeddings(OpenAIShaped):
             return body
         answer: dict[str, Any] = msgspec.json.decode(body)
         for row in answer["data"]:
-            row["embedding"] = _told(_vector(row["embedding"]), wants_base64)
+            row["embedding"] = _told(_vector(msgspec.convert(row, _Row).embedding), wants_base64)
         return _encode(answer)
 
 

@@ -297,6 +297,35 @@ async def test_a_compatible_server_that_does_not_know_the_encoding_is_mended(ask
     assert answer.json["x"] == 1
 
 
+@pytest.mark.parametrize("given", [None, [1.0, None], [[1.0]], 10**400, [10**400], "AAA="])
+@pytest.mark.parametrize("place", [0, 1])
+async def test_a_vector_that_cannot_be_mended_is_tried_elsewhere(given, place):
+    rows = [{"index": index, "embedding": given if index == place else A} for index in range(2)]
+    good = {"data": [{"index": index, "embedding": packed(A)} for index in range(2)]}
+    harness = gateway("openai-embeddings", {"data": rows}, good)
+    answer = await harness.ask({"model": "m", "input": ["x", "y"], "encoding_format": "base64"}, path=OPENAI)
+    if given == "AAA=" and place == 0:
+        assert answer.status == 200, "what begins in the asked encoding passes unread"
+        return
+    assert (answer.status, answer.headers["x-routex-attempts"]) == (200, "2"), answer.body
+    assert answer.json == good
+
+
+@pytest.mark.parametrize("path", [OPENAI, ONE])
+async def test_a_vector_of_what_is_no_number_is_none(path):
+    answered = {"data": [{"index": 0, "embedding": packed([1.0, float("nan")])}]}
+    harness = gateway("openai-embeddings", answered, policy=PolicySpec(attempts=1))
+    answer = await harness.ask({"model": "m", "input": "x", "content": {"parts": [{"text": "x"}]}}, path=path)
+    assert answer.status == 502 and "no number" in answer.json["error"]["message"]
+
+
+@pytest.mark.parametrize("data", [None, {"embedding": A}])
+async def test_an_answer_without_a_list_of_vectors_is_none(data):
+    harness = gateway("openai-embeddings", {"object": "list", "data": data}, ANSWERS["openai-embeddings"])
+    answer = await harness.ask({"model": "m", "input": "x"}, path=OPENAI)
+    assert (answer.json, answer.headers["x-routex-attempts"]) == (ANSWERS["openai-embeddings"], "2")
+
+
 async def test_numbers_keep_their_digits():
     precise = [0.1234567890123456, -1e-17]
     answer = await gateway("ollama-embed", {"embeddings": [precise]}).ask({"model": "m", "input": "x"}, path=OPENAI)
