@@ -59,6 +59,8 @@ def _embedding(call: Call, operation: str, model: str) -> Conversion:
             param="input",
         )
     losses = Losses(client.spelling)
+    for name in asked.further:
+        losses.dropped(name)
     written = upstream.write_embedding(operation, replace(asked, model=model), losses)
 
     def read(answered: bytes) -> tuple[bytes, Answer]:

@@ -37,6 +37,8 @@ class EmbeddingRequest(msgspec.Struct, frozen=True, kw_only=True):
     user: str = ""
     #: The client wants vectors packed into base64.
     wants_base64: bool = False
+    #: Further members that have a value, by the client's own names: no other format is known to have a place for them.
+    further: tuple[str, ...] = ()
 
     def texts(self) -> list[str]:
         """Return the inputs for an upstream that takes nothing but text.

@@ -44,6 +44,9 @@ _TASKS: dict[str, Task] = {
     "separation": "clustering",
     "text-matching": "similarity",
 }
+_READ = frozenset({"model", "input", "dimensions", "encoding_format", "user"})
+#: Where they say it.
+_TASK_MEMBERS = ("input_type", "task")
 
 
 class _Embeddings(AnswerFacts):
@@ -107,14 +110,17 @@ class OpenAIEmbeddingCodec(EmbeddingClient, EmbeddingUpstream):
             raise BadRequest("`dimensions` must be a whole number.", param="dimensions")
         if encoding not in {None, "float", "base64"}:
             raise BadRequest("`encoding_format` must be `float` or `base64`.", param="encoding_format")
-        task = read_any(members, "input_type") or read_any(members, "task")
+        words = {name: text_of(read_any(members, name)) for name in _TASK_MEMBERS}
+        understood = {name: _TASKS[word] for name, word in words.items() if word in _TASKS}
+        read = _READ | understood.keys()
         return EmbeddingRequest(
             model=read_model(members),
             inputs=_inputs(read_any(members, "input")),
             dimensions=dimensions,
-            task=_TASKS.get(text_of(task), ""),
+            task=next(iter(understood.values()), ""),
             user=text_of(read_any(members, "user")),
             wants_base64=encoding == "base64",
+            further=tuple(each for each in members.values if each not in read and read_any(members, each) is not None),
         )
 
     def tell_embedding(self, route: Route, request: EmbeddingRequest, answer: EmbeddingAnswer) -> bytes:

@@ -326,6 +326,31 @@ async def test_an_answer_without_a_list_of_vectors_is_none(data):
     assert (answer.json, answer.headers["x-routex-attempts"]) == (ANSWERS["openai-embeddings"], "2")
 
 
+@pytest.mark.parametrize(
+    ("path", "body", "lost"),
+    [
+        (OPENAI, {"model": "m", "input": "x", "truncate": "END", "late_chunking": True}, ["truncate", "late_chunking"]),
+        (OPENAI, {"model": "m", "input": "x", "input_type": "image"}, ["input_type"]),
+        (OPENAI, {"model": "m", "input": "x", "input_type": "query", "truncate": None}, []),
+        (ONE, {"content": {"parts": [{"text": "x"}]}, "autoTruncate": True}, ["autoTruncate"]),
+        (
+            BATCH,
+            {"requests": [{"model": "models/m", "content": {"parts": [{"text": "x"}]}, "embedContentConfig": {}}]},
+            ["embedContentConfig"],
+        ),
+    ],
+)
+async def test_members_that_no_other_format_has_are_told_as_lost(path, body, lost):
+    def harness():
+        return gateway("cohere-embed", {"embeddings": {"float": [A]}})
+
+    answer = await harness().ask(body, path=path)
+    told = answer.headers.get("x-routex-warnings", "")
+    assert told == ", ".join(f"dropped:{name}" for name in lost)
+    answer = await harness().ask(body, path=path, headers={"x-routex-strict": "1"})
+    assert answer.status == (400 if lost else 200)
+
+
 async def test_numbers_keep_their_digits():
     precise = [0.1234567890123456, -1e-17]
     answer = await gateway("ollama-embed", {"embeddings": [precise]}).ask({"model": "m", "input": "x"}, path=OPENAI)
