@@ -12,10 +12,6 @@ from routing.engine.conversion import embedded_tokens
 from routing.engine.estimate import input_tokens
 from routing.engine.operations import is_count
 
-#: What beside conversations is text alone, so that its tokens can be estimated: servers are many that count none, and
-#: a stream that broke off never came to it.
-_TEXTS = frozenset({"openai-completions", *EMBEDDINGS, *RERANKING})
-
 
 def rate(call: Call) -> None:
     """Note on the call what it used and cost, at the price of whoever answered; may be asked for twice.
@@ -26,7 +22,8 @@ def rate(call: Call) -> None:
         call.served_by = call.sent_to
     if call.served_by is None or call.snapshot is None or is_count(call.route.operation):
         return
-    if call.is_conversation or call.route.operation in _TEXTS:
+    is_text = call.is_conversation or call.format.is_text or call.route.operation in (*EMBEDDINGS, *RERANKING)
+    if is_text:  # many servers count nothing, and a stream that broke off never came to it
         call.usage = _whole_usage(call)
     call.price = call.snapshot.price(call.served_by, call.started_us / 1e6)
     if call.price is not None and call.usage is not None:

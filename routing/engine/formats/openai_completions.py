@@ -52,6 +52,7 @@ class OpenAICompletions(OpenAIShaped):
 
     name = "openai-completions"
     paths = {_PATH: "openai-completions"}
+    is_text = True
     output_limits = (("max_tokens",),)
     choice_counts = (("best_of",), ("n",))
     heartbeat = b": ka\n\n"
