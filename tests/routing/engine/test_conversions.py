@@ -8,6 +8,7 @@ import struct
 
 import pytest
 
+from channels_app.engine.providers import PROVIDERS
 from routing.engine.conversion import said_in
 from routing.engine.document import ModelSpec, PolicySpec
 from tests.routing.engine.cast import channel
@@ -295,6 +296,18 @@ async def test_a_compatible_server_that_does_not_know_the_encoding_is_mended(ask
     answer = await gateway("openai-embeddings", answered).ask(body, path=OPENAI)
     assert answer.json["data"][0]["embedding"] == (packed(A) if asked == "base64" else A)
     assert answer.json["x"] == 1
+
+
+@pytest.mark.parametrize("provider", ["bailian", "openrouter"])
+@pytest.mark.parametrize("asked", ["base64", "float", None])
+async def test_base64_is_never_asked_of_a_provider_that_has_floats_only(provider, asked):
+    harness = gateway("openai-embeddings", {"data": [{"index": 0, "embedding": A}]})
+    harness.provider.only_values = PROVIDERS[provider].only_values
+    body = {"model": "m", "input": "x", "provider": {"sort": "price"}}
+    body |= {"encoding_format": asked} if asked else {}
+    answer = await harness.ask(body, path=OPENAI)
+    assert answer.json["data"][0]["embedding"] == (packed(A) if asked == "base64" else A)
+    assert sent(harness) == body | {"model": "their-m"} | ({"encoding_format": "float"} if asked else {})
 
 
 @pytest.mark.parametrize("given", [None, [1.0, None], [[1.0]], 10**400, [10**400], "AAA="])
