@@ -7,7 +7,7 @@ read in more than one way (RFC 7578, RFC 2046 §5.1) is refused rather than gues
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 #: Longest value of an ordinary field that is kept; a longer one is found, and its value is cut.
 MAX_VALUE_BYTES = 64 * 1024
@@ -18,6 +18,7 @@ MAX_PARTS = 1000
 _BOUNDARY = re.compile(rb';[ \t]*boundary=(?:"([^"\\\r\n]{1,70})"|([^\s;"\\]{1,70}))(?=[ \t]*(?:;|$))', re.IGNORECASE)
 _DISPOSITION = re.compile(r'form-data((?:[ \t]*;[ \t]*[\w!#$&^.+-]+\*?=(?:"(?:[^"\\]|\\.)*"|[^\s;"\\]+))*)[ \t]*', re.I)
 _PARAMETER = re.compile(r';[ \t]*([\w!#$&^.+-]+\*?)=(?:"((?:[^"\\]|\\.)*)"|([^\s;"\\]+))')
+_LENGTH = re.compile(rb"^Content-Length:[ \t]*([0-9]{1,15})[ \t]*\r?$", re.IGNORECASE | re.MULTILINE)
 _CHARSET = re.compile(r'charset=(?!"?(?:utf-?8|us-ascii)"?\s*(?:;|$))', re.IGNORECASE)
 
 
@@ -27,7 +28,10 @@ class MalformedForm(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One field: its value stands at `start` to `end` of the body. `value` is empty for files; see MAX_VALUE_BYTES."""
+    """One field: its value stands at `start` to `end` of the body. `value` is empty for files; see MAX_VALUE_BYTES.
+
+    `length` are the digits of its own Content-Length, which a few clients send, and `length_at` where they stand.
+    """
 
     name: str
     start: int
@@ -36,6 +40,8 @@ class Part:
     is_file: bool = False
     filename: str = ""
     content_type: str = ""
+    length: bytes = b""
+    length_at: int = 0
 
 
 def boundary_of(content_type: bytes) -> bytes:
@@ -148,7 +154,10 @@ class FormScanner:
             return False
         value = bytes(self._value[:MAX_VALUE_BYTES])
         at = max(self._at, head.start)
-        found.append(Part(head.name, head.start, at, value, head.is_file, head.filename, head.content_type))
+        if head.length and int(head.length) != at - head.start:
+            # RFC 7578 knows no such header, and yet some receivers go by it.
+            raise MalformedForm(f"Part {self._count} has another length than its Content-Length says")
+        found.append(replace(head, end=at, value=value))
         self._take(len(self._delimiter))
         self._step = self._after_delimiter
         return True
@@ -186,4 +195,10 @@ def _read_head(head: bytes, start: int, number: int) -> Part:
         raise MalformedForm(f"Part {number} is encoded; send it as it is")
     if not is_file and _CHARSET.search(content_type):
         raise MalformedForm(f"Part {number} must be in UTF-8")
-    return Part(name, start, start, b"", is_file, parameters.get("filename", ""), content_type)
+    part = Part(name, start, start, b"", is_file, parameters.get("filename", ""), content_type)
+    if "content-length" not in fields:
+        return part
+    length = _LENGTH.search(head)
+    if length is None:
+        raise MalformedForm(f"Part {number} has a Content-Length that is no number")
+    return replace(part, length=length[1], length_at=start - len(head) - len(b"\r\n\r\n") + length.start(1))

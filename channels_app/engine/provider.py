@@ -138,6 +138,8 @@ class Provider:
     is_genuine: ClassVar[bool] = False
     #: Format → what its models can take, and the models that differ.
     capabilities: ClassVar[Mapping[str, Capabilities]] = {}
+    #: Operation → members that it knows in one value only, in JSON, for requests that pass in the client's own format.
+    only_values: ClassVar[Mapping[str, Mapping[str, bytes]]] = {}
     #: The list in the price book that says what its models cost (ids of github.com/pydantic/genai-prices); empty
     #: where whoever runs it decides.
     price_list: ClassVar[str] = ""

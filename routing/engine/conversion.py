@@ -14,6 +14,7 @@ from channels_app.engine.operations import EMBEDDINGS as EMBEDDING_OPERATIONS
 from routing.engine.call import Call
 from routing.engine.embedding import EmbeddingClient, estimated_tokens
 from routing.engine.errors import BadRequest
+from routing.engine.estimate import input_tokens
 from routing.engine.format import Answer
 from routing.engine.formats import EMBEDDINGS, RERANKS
 from routing.engine.losses import Losses, lossy
@@ -59,6 +60,8 @@ def _embedding(call: Call, operation: str, model: str) -> Conversion:
             param="input",
         )
     losses = Losses(client.spelling)
+    for name in asked.further:
+        losses.dropped(name)
     written = upstream.write_embedding(operation, replace(asked, model=model), losses)
 
     def read(answered: bytes) -> tuple[bytes, Answer]:
@@ -92,6 +95,16 @@ def _reranking(call: Call, operation: str, model: str) -> Conversion:
         return client.tell_rerank(asked, answer), Answer(answer.usage)
 
     return Conversion(_encode(written), losses, read)
+
+
+def embedded_tokens(call: Call) -> int:
+    """Return about how many tokens a request for embeddings has: of its inputs, or of its body if they are no text."""
+    client = EMBEDDINGS[call.format.name]
+    assert isinstance(client, EmbeddingClient)
+    try:
+        return estimated_tokens(client.read_embedding(call.route, call.body).inputs)
+    except BadRequest:
+        return input_tokens(call)
 
 
 def said_in(body: bytes) -> tuple[str, str]:

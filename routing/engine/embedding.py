@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import math
 import sys
 from abc import ABC, abstractmethod
 from array import array
@@ -36,6 +37,8 @@ class EmbeddingRequest(msgspec.Struct, frozen=True, kw_only=True):
     user: str = ""
     #: The client wants vectors packed into base64.
     wants_base64: bool = False
+    #: Further members that have a value, by the client's own names: no other format is known to have a place for them.
+    further: tuple[str, ...] = ()
 
     def texts(self) -> list[str]:
         """Return the inputs for an upstream that takes nothing but text.
@@ -104,12 +107,18 @@ class EmbeddingUpstream(ABC):
 
 
 def as_floats(vector: Vector) -> list[float]:
-    """Return a vector as numbers."""
+    """Return a vector as numbers.
+
+    Raises:
+        ValueError: it holds some that JSON cannot tell.
+    """
     if isinstance(vector, list):
         return vector
     numbers = array("f", vector)
     if sys.byteorder == "big":
         numbers.byteswap()
+    if not all(map(math.isfinite, numbers)):
+        raise ValueError("an embedding holds what is no number")  # JSON would say null
     return numbers.tolist()
 
 

@@ -233,6 +233,8 @@ class Format(ABC):
     unread_input: ClassVar[Sequence[bytes]] = ()
     #: What operations that are no conversation answer is made of tokens, too.
     has_output: ClassVar[bool] = True
+    #: Beside conversations: text is asked and answered, so that tokens which the upstream does not count are estimated.
+    is_text: ClassVar[bool] = False
 
     def speaks(self, headers: Mapping[bytes, bytes], path: str) -> bool:
         """Whether the headers (lower case) show a client of this format, where the path alone does not say."""

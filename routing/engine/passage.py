@@ -9,6 +9,7 @@ import msgspec
 from msgspec.structs import replace
 
 from channels_app.engine.provider import ByteSource, Headers
+from routing.engine.body import read_members, splice
 from routing.engine.call import Call
 from routing.engine.codec import Exchange, Target, Written
 from routing.engine.conversion import Conversion, convert, said_in
@@ -118,7 +119,9 @@ class PassThrough(Passage):
         assert self.call.asked is not None
         if self.call.upload is not None:
             return b""
-        return self.call.format.write_request(self.call.body, self.call.asked, self.candidate.upstream_model)
+        body = self.call.format.write_request(self.call.body, self.call.asked, self.candidate.upstream_model)
+        only_values = self.candidate.channel.provider.only_values.get(self.operation)
+        return _with_values(body, only_values) if only_values else body
 
     def read_whole(self, body: bytes) -> tuple[bytes, Answer]:
         """Return the very bytes, but for what the format itself mends."""
@@ -300,6 +303,12 @@ class Converted(Passage):
     def refusal(self, status: int, body: bytes, headers: Mapping[bytes, bytes]) -> GatewayError | None:
         """Return what the upstream says, for the client's own words."""
         return error_of(status, *said_in(body))
+
+
+def _with_values(body: bytes, values: Mapping[str, bytes]) -> bytes:
+    """Return a body with other values of those members that it has."""
+    members = read_members(body)
+    return splice(body, members, {name: value for name, value in values.items() if name in members})
 
 
 async def passage_to(call: Call, candidate: Candidate, gateway: Gateway) -> Passage:

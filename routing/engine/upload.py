@@ -218,15 +218,26 @@ class UploadSource:
     @property
     def length(self) -> int:
         """How many bytes an iteration gives."""
-        return self.whole - (self.part.end - self.part.start) + len(self.model)
+        return self.whole + sum(len(new) - (end - start) for start, end, new in self._changes())
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         """Yield the bytes from the first on."""
-        async for piece in self.upload.pieces(0, self.part.start):
+        at = 0
+        for start, end, new in self._changes():
+            async for piece in self.upload.pieces(at, start):
+                yield piece
+            yield new
+            at = end
+        async for piece in self.upload.pieces(at, self.whole):
             yield piece
-        yield self.model
-        async for piece in self.upload.pieces(self.part.end, self.whole):
-            yield piece
+
+    def _changes(self) -> list[tuple[int, int, bytes]]:
+        """Return what takes the place of which bytes: the name, and before it the length that its head may tell."""
+        part = self.part
+        changes = [(part.start, part.end, self.model)]
+        if part.length:
+            changes.insert(0, (part.length_at, part.length_at + len(part.length), b"%d" % len(self.model)))
+        return changes
 
 
 def _bad_form(error: MalformedForm) -> BadRequest:

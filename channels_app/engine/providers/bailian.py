@@ -33,5 +33,7 @@ class Bailian(Provider):
         "openai-embeddings": "/compatible-mode/v1/embeddings",
         "bailian-rerank": "/api/v1/services/rerank/text-rerank/text-rerank",
     }
+    # Its documents say that vectors come as floats only; the official clients ask for base64.
+    only_values = {"openai-embeddings": {"encoding_format": b'"float"'}}
     # Nothing that is documented answers without a price.
     probe = None

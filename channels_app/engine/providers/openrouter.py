@@ -35,6 +35,8 @@ class OpenRouter(Provider):
         "openai-completions": "/v1/completions",
         "openai-embeddings": "/v1/embeddings",
     }
+    # Asked for base64, which the official clients do unasked, many of its models answer with no vectors at all.
+    only_values = {"openai-embeddings": {"encoding_format": b'"float"'}}
     # Whom a request is counted for on their side.
     forwarded_headers = frozenset({"http-referer", "x-title"})
     # The list of models needs no key; this tells about the one that was sent.

@@ -27,7 +27,7 @@ _encode = msgspec.json.Encoder().encode
 
 
 class _Completion(AnswerFacts):
-    choices: msgspec.Raw = msgspec.Raw()
+    choices: list[msgspec.Raw] | None = None
 
 
 class _Choice(msgspec.Struct):
@@ -52,6 +52,7 @@ class OpenAICompletions(OpenAIShaped):
 
     name = "openai-completions"
     paths = {_PATH: "openai-completions"}
+    is_text = True
     output_limits = (("max_tokens",),)
     choice_counts = (("best_of",), ("n",))
     heartbeat = b": ka\n\n"
@@ -80,7 +81,7 @@ class OpenAICompletions(OpenAIShaped):
         """Return the facts of an answer; see the contract."""
         completion = decode(_COMPLETION, body)
         answer = answer_of(completion)
-        if not completion.choices:
+        if completion.choices is None:
             raise ValueError("the answer has no choices")
         return answer
 
@@ -129,7 +130,9 @@ class CompletionsReader(StreamReader):
 
     def _read_choice(self, choice: _Choice) -> None:
         self._seen.add(choice.index)
-        self.has_content = self.has_content or bool(choice.text)
+        if isinstance(choice.text, str) and choice.text:
+            self.has_content = True
+            self._count_piece(choice.text.encode(errors="replace"))
         if choice.finish_reason:
             self._finished.add(choice.index)
             if self._finished == self._seen and len(self._seen) >= self.asked.choices:

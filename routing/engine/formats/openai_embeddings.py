@@ -44,10 +44,13 @@ _TASKS: dict[str, Task] = {
     "separation": "clustering",
     "text-matching": "similarity",
 }
+_READ = frozenset({"model", "input", "dimensions", "encoding_format", "user"})
+#: Where they say it.
+_TASK_MEMBERS = ("input_type", "task")
 
 
 class _Embeddings(AnswerFacts):
-    data: msgspec.Raw = msgspec.Raw()
+    data: list[msgspec.Raw] | None = None
 
 
 class _Row(msgspec.Struct):
@@ -80,7 +83,7 @@ class OpenAIEmbeddings(OpenAIShaped):
         """Return the facts of an answer; see the contract."""
         embeddings = decode(_EMBEDDINGS, body)
         answer = answer_of(embeddings)
-        if not embeddings.data:
+        if embeddings.data is None:
             raise ValueError("the answer has no data")
         return answer
 
@@ -92,7 +95,7 @@ class OpenAIEmbeddings(OpenAIShaped):
             return body
         answer: dict[str, Any] = msgspec.json.decode(body)
         for row in answer["data"]:
-            row["embedding"] = _told(_vector(row["embedding"]), wants_base64)
+            row["embedding"] = _told(_vector(msgspec.convert(row, _Row).embedding), wants_base64)
         return _encode(answer)
 
 
@@ -107,14 +110,17 @@ class OpenAIEmbeddingCodec(EmbeddingClient, EmbeddingUpstream):
             raise BadRequest("`dimensions` must be a whole number.", param="dimensions")
         if encoding not in {None, "float", "base64"}:
             raise BadRequest("`encoding_format` must be `float` or `base64`.", param="encoding_format")
-        task = read_any(members, "input_type") or read_any(members, "task")
+        words = {name: text_of(read_any(members, name)) for name in _TASK_MEMBERS}
+        understood = {name: _TASKS[word] for name, word in words.items() if word in _TASKS}
+        read = _READ | understood.keys()
         return EmbeddingRequest(
             model=read_model(members),
             inputs=_inputs(read_any(members, "input")),
             dimensions=dimensions,
-            task=_TASKS.get(text_of(task), ""),
+            task=next(iter(understood.values()), ""),
             user=text_of(read_any(members, "user")),
             wants_base64=encoding == "base64",
+            further=tuple(each for each in members.values if each not in read and read_any(members, each) is not None),
         )
 
     def tell_embedding(self, route: Route, request: EmbeddingRequest, answer: EmbeddingAnswer) -> bytes:

@@ -20,7 +20,7 @@ _PATH = "/v1/images/generations"
 
 
 class _Images(AnswerFacts):
-    data: msgspec.Raw = msgspec.Raw()
+    data: list[msgspec.Raw] | None = None
 
 
 class _Event(msgspec.Struct):
@@ -53,7 +53,7 @@ class OpenAIImages(OpenAIShaped):
         """Return the facts of an answer; see the contract."""
         images = decode(_IMAGES, body)
         answer = answer_of(images)
-        if not images.data:
+        if images.data is None:
             raise ValueError("the answer has no data")
         answer.usage = _pictured(answer.usage)
         return answer

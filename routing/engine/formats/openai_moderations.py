@@ -17,7 +17,7 @@ DEFAULT_MODEL = "omni-moderation-latest"
 
 
 class _Moderation(AnswerFacts):
-    results: msgspec.Raw = msgspec.Raw()
+    results: list[msgspec.Raw] | None = None
 
 
 _MODERATION = msgspec.json.Decoder(_Moderation)
@@ -41,6 +41,6 @@ class OpenAIModerations(OpenAIShaped):
         """Return the facts of an answer; see the contract."""
         moderation = decode(_MODERATION, body)
         answer = answer_of(moderation)
-        if not moderation.results:
+        if moderation.results is None:
             raise ValueError("the answer has no results")
         return answer

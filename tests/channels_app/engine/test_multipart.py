@@ -74,6 +74,18 @@ def test_lawful_variants_are_read(body):
     assert (part.name, part.value, body[part.start : part.end]) == ("model", b"m", b"m")
 
 
+@pytest.mark.parametrize("number", [b"1", b"01"])
+@pytest.mark.parametrize("place", ["before", "after"])
+def test_a_parts_own_length_is_found(number, place):
+    line = b"Content-Length: " + number
+    head = line + b"\r\n" + HEAD if place == "before" else HEAD + b"\r\n" + line
+    body = form(b'content-disposition: form-data; name="language"\r\ncontent-length:2\r\n\r\nen', head + b"\r\n\r\nm")
+    other, part = scan(body)
+    assert (other.length, part.length, part.value) == (b"2", number, b"m")
+    assert body[part.length_at :].startswith(number + b"\r\n")
+    assert scan(body, cuts=tuple(range(1, len(body)))) == [other, part]
+
+
 def test_an_empty_value_is_a_value():
     body = form(HEAD + b"\r\n\r\n")
     (part,) = scan(body)
@@ -115,6 +127,10 @@ def test_little_is_held_of_a_large_file():
         form(HEAD.replace(b"model", b"mod\\el") + b"\r\n\r\nm"),
         form(HEAD.replace(b"form-data", b"attachment") + b"\r\n\r\nm"),
         form(HEAD + b"\r\ncontent-transfer-encoding: base64\r\n\r\nbQ=="),
+        form(HEAD + b"\r\ncontent-length: 2\r\n\r\nm"),
+        form(HEAD + b"\r\ncontent-length: 0\r\n\r\nm"),
+        form(HEAD + b"\r\ncontent-length: +1\r\n\r\nm"),
+        form(HEAD + b"\r\ncontent-length:\r\n\r\nm"),
         form(HEAD + b"\r\ncontent-type: text/plain; charset=utf-16\r\n\r\nm"),
         form(HEAD + b"\r\n" + b"x: " + b"y" * MAX_HEAD_BYTES + b"\r\n\r\nm"),
         form(*[HEAD + b"\r\n\r\nm"] * 1001),

@@ -8,6 +8,7 @@ import struct
 
 import pytest
 
+from channels_app.engine.providers import PROVIDERS
 from routing.engine.conversion import said_in
 from routing.engine.document import ModelSpec, PolicySpec
 from tests.routing.engine.cast import channel
@@ -295,6 +296,72 @@ async def test_a_compatible_server_that_does_not_know_the_encoding_is_mended(ask
     answer = await gateway("openai-embeddings", answered).ask(body, path=OPENAI)
     assert answer.json["data"][0]["embedding"] == (packed(A) if asked == "base64" else A)
     assert answer.json["x"] == 1
+
+
+@pytest.mark.parametrize("provider", ["bailian", "openrouter"])
+@pytest.mark.parametrize("asked", ["base64", "float", None])
+async def test_base64_is_never_asked_of_a_provider_that_has_floats_only(provider, asked):
+    harness = gateway("openai-embeddings", {"data": [{"index": 0, "embedding": A}]})
+    harness.provider.only_values = PROVIDERS[provider].only_values
+    body = {"model": "m", "input": "x", "provider": {"sort": "price"}}
+    body |= {"encoding_format": asked} if asked else {}
+    answer = await harness.ask(body, path=OPENAI)
+    assert answer.json["data"][0]["embedding"] == (packed(A) if asked == "base64" else A)
+    assert sent(harness) == body | {"model": "their-m"} | ({"encoding_format": "float"} if asked else {})
+
+
+@pytest.mark.parametrize("given", [None, [1.0, None], [[1.0]], 10**400, [10**400], "AAA="])
+@pytest.mark.parametrize("place", [0, 1])
+async def test_a_vector_that_cannot_be_mended_is_tried_elsewhere(given, place):
+    rows = [{"index": index, "embedding": given if index == place else A} for index in range(2)]
+    good = {"data": [{"index": index, "embedding": packed(A)} for index in range(2)]}
+    harness = gateway("openai-embeddings", {"data": rows}, good)
+    answer = await harness.ask({"model": "m", "input": ["x", "y"], "encoding_format": "base64"}, path=OPENAI)
+    if given == "AAA=" and place == 0:
+        assert answer.status == 200, "what begins in the asked encoding passes unread"
+        return
+    assert (answer.status, answer.headers["x-routex-attempts"]) == (200, "2"), answer.body
+    assert answer.json == good
+
+
+@pytest.mark.parametrize("path", [OPENAI, ONE])
+async def test_a_vector_of_what_is_no_number_is_none(path):
+    answered = {"data": [{"index": 0, "embedding": packed([1.0, float("nan")])}]}
+    harness = gateway("openai-embeddings", answered, policy=PolicySpec(attempts=1))
+    answer = await harness.ask({"model": "m", "input": "x", "content": {"parts": [{"text": "x"}]}}, path=path)
+    assert answer.status == 502 and "no number" in answer.json["error"]["message"]
+
+
+@pytest.mark.parametrize("data", [None, {"embedding": A}])
+async def test_an_answer_without_a_list_of_vectors_is_none(data):
+    harness = gateway("openai-embeddings", {"object": "list", "data": data}, ANSWERS["openai-embeddings"])
+    answer = await harness.ask({"model": "m", "input": "x"}, path=OPENAI)
+    assert (answer.json, answer.headers["x-routex-attempts"]) == (ANSWERS["openai-embeddings"], "2")
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "lost"),
+    [
+        (OPENAI, {"model": "m", "input": "x", "truncate": "END", "late_chunking": True}, ["truncate", "late_chunking"]),
+        (OPENAI, {"model": "m", "input": "x", "input_type": "image"}, ["input_type"]),
+        (OPENAI, {"model": "m", "input": "x", "input_type": "query", "truncate": None}, []),
+        (ONE, {"content": {"parts": [{"text": "x"}]}, "autoTruncate": True}, ["autoTruncate"]),
+        (
+            BATCH,
+            {"requests": [{"model": "models/m", "content": {"parts": [{"text": "x"}]}, "embedContentConfig": {}}]},
+            ["embedContentConfig"],
+        ),
+    ],
+)
+async def test_members_that_no_other_format_has_are_told_as_lost(path, body, lost):
+    def harness():
+        return gateway("cohere-embed", {"embeddings": {"float": [A]}})
+
+    answer = await harness().ask(body, path=path)
+    told = answer.headers.get("x-routex-warnings", "")
+    assert told == ", ".join(f"dropped:{name}" for name in lost)
+    answer = await harness().ask(body, path=path, headers={"x-routex-strict": "1"})
+    assert answer.status == (400 if lost else 200)
 
 
 async def test_numbers_keep_their_digits():

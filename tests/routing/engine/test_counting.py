@@ -59,6 +59,26 @@ async def test_the_same_format_counts_by_itself_and_its_bytes_pass(client):
 
 
 @pytest.mark.asyncio
+async def test_the_model_within_a_counts_envelope_is_the_upstreams_too():
+    harness = gateway("gemini", channels=[channel("a", models=[ModelSpec("m", "their-m")])])
+    envelope = b'{ "generateContentRequest" : {"contents":[{"parts":[{"text":"Hi"}]}], "model":"models/m" }}'
+    answer, count = await asked(harness, "gemini", envelope)
+    assert (answer.status, count) == (200, 21)
+    assert harness.provider.sent[0].body == envelope.replace(b"models/m", b"models/their-m")
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("upstream", ["anthropic", "gemini", "openai-chat", "bedrock-converse"])
+@pytest.mark.parametrize("body", [{"model": "m"}, {"model": "m", "max_tokens": 9}])
+async def test_a_request_for_a_stream_can_be_counted(upstream, body):
+    harness = gateway(upstream, can_count=upstream in COUNTERS)
+    whole = {**body, "messages": [{"role": "user", "content": "Hi"}], "stream": True}
+    answer, count = await asked(harness, "anthropic", json.dumps(whole).encode())
+    assert answer.status == 200, answer.body
+    assert count == 21 if upstream in COUNTERS else count > 0
+
+
+@pytest.mark.asyncio
 @pytest.mark.parametrize(("client", "upstream"), [pair for pair in PAIRS if pair[0] != pair[1]])
 async def test_an_upstream_of_another_format_counts_what_it_would_be_asked(client, upstream):
     harness = gateway(upstream, channels=[channel("a", models=[ModelSpec("m", "their-m")])])

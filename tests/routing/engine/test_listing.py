@@ -48,6 +48,14 @@ async def test_anthropics_pages_follow_one_another_both_ways():
     assert ([card["id"] for card in back["data"]], back["has_more"]) == (SORTED[1:3], True)
 
 
+async def test_each_model_of_anthropics_listing_tells_what_its_package_reads():
+    harness = Harness(channels=[channel("main", models=["a"])])
+    [card] = (await listed(harness, **ANTHROPIC))["data"]
+    assert set(card) >= {"type", "id", "display_name", "created_at", "lifecycle"}
+    assert (card["type"], card["lifecycle"]) == ("model", "active")
+    assert await listed(harness, path="/v1/models/a", **ANTHROPIC) == card
+
+
 async def test_googles_pages_follow_one_another():
     harness, seen, token = gateway(), [], ""
     while True:

@@ -69,6 +69,14 @@ async def test_a_completion_of_two_prompts_that_ends_after_one_is_cut():
     assert b"not complete" in answer.body and harness.record.outcome == "cut"
 
 
+@pytest.mark.parametrize("answered", [{"results": None}, {"results": {}}, {"id": "modr-1"}])
+async def test_a_moderation_without_results_is_tried_elsewhere(answered):
+    good = Step(chunks=[b'{"results":[]}'])
+    harness = Harness(Step(chunks=[json.dumps(answered).encode()]), good, channels=TWO)
+    answer = await harness.ask({"model": "m", "input": []}, path=PATHS["openai-moderations"])
+    assert (answer.body, [slug for slug, _ in harness.tried()]) == (b'{"results":[]}', ["a", "b"])
+
+
 async def test_a_moderation_without_a_model_asks_for_the_apis_default():
     verdict = b'{"id":"modr-1","model":"omni","results":[{"flagged":false}]}'
     harness = Harness(Step(chunks=[verdict]), channels=[channel("a", models=["omni-moderation-latest"])])

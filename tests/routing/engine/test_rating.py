@@ -108,6 +108,80 @@ async def test_a_client_that_left_before_the_answer_pays_for_the_input():
     assert record.cost_nano_usd == record.usage.input_tokens * 1000
 
 
+def completed(text, **choice):
+    choice = {"text": text, "index": 0, "finish_reason": None} | choice
+    return b"data: " + json.dumps({"id": "c", "choices": [choice]}).encode() + b"\n\n"
+
+
+@pytest.mark.asyncio
+async def test_a_completion_that_broke_is_charged_for_what_passed():
+    harness = Harness(streamed(*map(completed, WORDS), UpstreamBroken("it hung up")), channels=[priced_channel()])
+    body = {"model": "m", "prompt": "Tell me a story about a fox.", "stream": True}
+    await harness.ask(body, path=PATHS["openai-completions"])
+    record = harness.record
+    assert (record.outcome, record.usage.is_estimated) == ("cut", True)
+    assert len(WORDS) <= record.usage.output_tokens <= 2 * len(WORDS)
+    assert record.cost_nano_usd == 1000 * record.usage.input_tokens + 2000 * record.usage.output_tokens
+
+
+@pytest.mark.asyncio
+async def test_a_completion_whose_upstream_counts_nothing_is_estimated():
+    whole = json.dumps({"id": "c", "choices": [{"text": "word " * 40}]}).encode()
+    harness = Harness(Step(chunks=[whole]), channels=[priced_channel()])
+    answer = await harness.ask({"model": "m", "prompt": "a b c"}, path=PATHS["openai-completions"])
+    assert answer.body == whole and "x-routex-cost-usd" in answer.headers
+    usage = harness.record.usage
+    assert usage.is_estimated and 0 < usage.input_tokens < 20 < usage.output_tokens < 80
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(
+    ("path", "operation", "body", "answered", "tokens"),
+    [
+        ("/v1/embeddings", "openai-embeddings", {"input": ["a" * 40, "b"]}, {"data": [], "usage": None}, 11),
+        ("/v1/embeddings", "openai-embeddings", {"input": [[1, 22222, 3], [4]]}, {"data": []}, 4),
+        (
+            "/v1beta/models/m:batchEmbedContents",
+            "gemini:batchEmbedContents",
+            {"requests": [{"model": "models/m", "content": {"parts": [{"text": "a" * 40}]}}] * 2},
+            {"embeddings": [{"values": [1.0]}] * 2},
+            20,
+        ),
+    ],
+)
+async def test_embeddings_that_the_upstream_does_not_count_are_estimated_by_their_inputs(
+    path, operation, body, answered, tokens
+):
+    harness = Harness(Step(chunks=[json.dumps(answered).encode()]), channels=[priced_channel()])
+    harness.provider.endpoints = {operation: "/embed"}
+    answer = await harness.ask({"model": "m", **body}, path=path)
+    assert answer.json == answered, "bytes pass all the same"
+    usage = harness.record.usage
+    assert (usage.input_tokens, usage.output_tokens, usage.is_estimated) == (tokens, 0, True)
+    assert harness.record.cost_nano_usd == tokens * 1000
+
+
+@pytest.mark.asyncio
+async def test_pictures_among_embedded_contents_are_estimated_by_the_body():
+    harness = Harness(Step(chunks=[b'{"embedding":{"values":[1.0]}}']), channels=[priced_channel()])
+    harness.provider.endpoints = {"gemini:embedContent": "/embed"}
+    body = {"content": {"parts": [{"inlineData": {"mimeType": "image/png", "data": "iVBORw0KGgo="}}]}}
+    assert (await harness.ask(body, path="/v1beta/models/m:embedContent")).status == 200
+    usage = harness.record.usage
+    assert usage.is_estimated and usage.input_tokens > 0 and usage.output_tokens == 0
+
+
+@pytest.mark.asyncio
+async def test_moderations_and_sound_are_not_charged_by_a_guess():
+    for path, answered in (
+        ("openai-moderations", Step(chunks=[b'{"results":[]}'])),
+        ("openai-speech", Step(chunks=[b"ID3"], headers=[(b"content-type", b"audio/mpeg")])),
+    ):
+        harness = Harness(answered, channels=[priced_channel()])
+        assert (await harness.ask({"model": "m", "input": "x"}, path=PATHS[path])).status == 200
+        assert (harness.record.usage, harness.record.cost_nano_usd) == (None, None)
+
+
 def book(**models: int) -> PriceBook:
     entries = tuple(
         PricedModel(name, Clause("equals", name), (DatedPrice(Price(Rates(rate, rate))),))

@@ -74,6 +74,17 @@ async def test_only_the_models_bytes_change_wherever_they_stand(name, is_first):
     assert harness.provider.sent[0].source.length == len(harness.provider.uploaded[0])
 
 
+@pytest.mark.parametrize("name", ["m", "a-model-of-theirs"])
+async def test_a_length_that_the_models_part_tells_of_itself_stays_true(name):
+    harness = Harness(good(), channels=[channel("a", models=[ModelSpec("m", name)])])
+    told = b"--b\r\ncontent-length: %d\r\n"
+    body = file() + field("model", "m").replace(b"--b\r\n", told % 1) + field("language", "en") + END
+    assert (await ask(harness, body)).status == 200
+    renamed = field("model", name).replace(b"--b\r\n", told % len(name))
+    assert harness.provider.uploaded == [file() + renamed + field("language", "en") + END]
+    assert harness.provider.sent[0].source.length == len(harness.provider.uploaded[0])
+
+
 async def test_a_form_is_forwarded_while_it_arrives():
     gate = asyncio.Event()
     harness = Harness(good())

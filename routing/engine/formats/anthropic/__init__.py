@@ -36,7 +36,10 @@ class Anthropic(Format):
 
     def read_request(self, route: Route, query: Mapping[str, str], body: bytes) -> Asked:
         """Return the facts of a request; see the contract."""
-        return read_request(body)
+        asked = read_request(body)
+        if route.operation == "anthropic:count_tokens":
+            asked.is_stream = False  # whole requests are sent to be counted, and a count is no stream
+        return asked
 
     def read_answer(self, operation: str, body: bytes) -> Answer:
         """Return the facts of a whole answer; see the contract."""

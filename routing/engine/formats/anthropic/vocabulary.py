@@ -223,4 +223,4 @@ def model_card(model: str, created_s: int) -> bytes:
 
 def _card(model: str, created_s: int) -> dict[str, Any]:
     created_at = datetime.fromtimestamp(created_s, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    return {"type": "model", "id": model, "display_name": model, "created_at": created_at}
+    return {"type": "model", "id": model, "display_name": model, "created_at": created_at, "lifecycle": "active"}

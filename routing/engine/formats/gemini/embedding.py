@@ -38,6 +38,9 @@ _WORDS = {task: word for word, task in _TASKS.items()}
 _SNAKE = {"taskType": "task_type", "outputDimensionality": "output_dimensionality"}
 
 
+_READ = frozenset({"model", "content", "title", *_SNAKE, *_SNAKE.values()})
+
+
 class _Values(msgspec.Struct):
     values: list[float]
 
@@ -87,12 +90,14 @@ class GeminiEmbeddingCodec(EmbeddingClient, EmbeddingUpstream):
                     param=place.rstrip("."),
                 )
         titles = tuple(title for request in requests for title in request.titles)
+        further = dict.fromkeys(name for request in requests for name in request.further)
         return EmbeddingRequest(
             model=route.model,
             inputs=tuple(text for request in requests for text in request.inputs),
             dimensions=first.dimensions,
             task=first.task,
             titles=titles if any(titles) else (),
+            further=tuple(further),
         )
 
     def tell_embedding(self, route: Route, request: EmbeddingRequest, answer: EmbeddingAnswer) -> bytes:
@@ -172,6 +177,7 @@ def _one(request: Any, place: str) -> EmbeddingRequest:
         dimensions=dimensions,
         task=_TASKS.get(task or "", ""),
         titles=(title if isinstance(title, str) else "",),
+        further=tuple(name for name, value in request.items() if name not in _READ and value is not None),
     )
 
 

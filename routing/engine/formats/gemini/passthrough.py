@@ -15,7 +15,9 @@ from routing.engine.formats.gemini.usage import queries_in, queries_of, with_sea
 from routing.engine.formats.gemini.vocabulary import ErrorObject, UsageCounts, error_body
 from routing.engine.wirejson import decode, is_json
 
-_OWN = ("contents", "content", "requests", "generateContentRequest")
+#: What a count may wrap the request in.
+_ENVELOPE = "generateContentRequest"
+_OWN = ("contents", "content", "requests", _ENVELOPE)
 _ELEMENTS = msgspec.json.Decoder(list[msgspec.Raw])
 _encode = msgspec.json.Encoder().encode
 
@@ -40,13 +42,16 @@ def read_request(route: Route, query: Mapping[str, str], body: bytes) -> Asked:
 def write_request(body: bytes, asked: Asked, model: str) -> bytes:
     """Return the body, which seldom needs a change: the path names the model.
 
-    Where the body repeats it (each request of a batch must, an embedContent may), it has to agree with the path.
+    Where the body repeats it (each request of a batch and the envelope of a count must, an embedContent may), it has
+    to agree with the path.
     """
     if model == asked.model:
         return body
     changes = _renamed(asked.members, model)
     if "requests" in asked.members:
         changes["requests"] = _rename_each(bytes(asked.members.values["requests"]), model)
+    if _ENVELOPE in asked.members:
+        changes[_ENVELOPE] = _rename_one(bytes(asked.members.values[_ENVELOPE]), model)
     return splice(body, asked.members, changes) if changes else body
 
 
