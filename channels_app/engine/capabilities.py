@@ -42,6 +42,8 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
     prefix: bool = False
     #: The first messages are merged and roles must alternate.
     strict_alternation: bool = False
+    #: A user may speak right after a tool's result, or only once the model has (chat formats).
+    user_after_tool: bool = True
 
     # --- tools ---
     custom_tools: bool = False

@@ -27,6 +27,8 @@ class OpenRouter(Provider):
             (f"{vendor}/*", {"reasoning_content_input": True})
             for vendor in ("deepseek", "moonshotai", "z-ai", "minimax")
         ),
+        # Ids are mended on the way to them; the order is not.
+        ("mistralai/*", {"user_after_tool": False}),
         ("*claude*", {"cache_control": True}),
         ("*gemini*", {"cache_control": True}),
     )

@@ -75,6 +75,21 @@ def test_strict_alternation_merges_neighbours():
     assert messages(request, strict_alternation=True, text_parts=False)[1]["content"] == "1\n\n2"
 
 
+def test_strict_alternation_begins_with_the_user():
+    request = asked(model(Text("Hello.")), user(Text("hi")), system=(Text("s"),))
+    sent, lost = written(request, strict_alternation=True)
+    assert [message["role"] for message in sent["messages"]] == ["system", "user", "assistant", "user"]
+    assert lost == ("emulated:messages",)
+    assert [message["role"] for message in messages(request)] == ["system", "assistant", "user"]
+
+
+def test_a_turn_stands_between_a_result_and_the_user_where_that_order_is_refused():
+    request = asked(user(Text("q")), model(CALL), user(RESULT, Text("and now?")), tools=(WEATHER,))
+    roles = [message["role"] for message in messages(request, user_after_tool=False)]
+    assert roles == ["user", "assistant", "tool", "assistant", "user"]
+    assert [message["role"] for message in messages(request)] == ["user", "assistant", "tool", "user"]
+
+
 # --- content -----------------------------------------------------------------------------------------------------
 
 
