@@ -82,6 +82,13 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
     thought_signature_required: bool = False
     #: A switch that dialects spell their own way (see the provider).
     thinking_switch: Literal["", "thinking", "enable_thinking", "reasoning", "chat_template_kwargs", "think"] = ""
+    #: A budget may stand beside that switch, where it is a flag.
+    thinking_budget: bool = True
+    #: A tool can be demanded of a model that thinks; else its thinking is switched off for that answer (chat
+    #: formats; it always is in Anthropic's).
+    choice_while_thinking: bool = True
+    #: A model that thinks answers whole, too; else it is asked for a stream, which is collected (chat formats).
+    whole_while_thinking: bool = True
     #: `<think>…</think>` at the start of the text is reasoning.
     think_tags: bool = False
 

@@ -32,8 +32,9 @@ class TurnEncoder:
         self.losses = exchange.losses
         self.is_same_format = exchange.request.format == FORMAT
         thinking = exchange.request.thinking
+        is_on = thinking is None or wanted_effort(thinking) != "none"
         #: Hosts with this switch think unless told not to, and then refuse a call whose thinking is left out.
-        self.thinks = self.can.thinking_switch == "thinking" and (thinking is None or wanted_effort(thinking) != "none")
+        self.thinks = is_on and (self.can.thinking_switch == "thinking" or self.can.reasons_by_default)
 
     def write(self, run: Sequence[Message]) -> Iterator[JSON]:
         """Give the messages of a run of turns."""
