@@ -17,6 +17,8 @@ class Mistral(Provider):
             prefix=True,
             required_choice="any",
             **MISTRAL,
+            names=False,
+            document_urls=True,
             max_temperature=1.5,
             seed_field="random_seed",
             logit_bias=False,

@@ -18,6 +18,8 @@ class OpenRouter(Provider):
             thinking_switch="reasoning",
             efforts=("none", "minimal", "low", "medium", "high", "xhigh"),
             top_k=True,
+            # It answers once, however many answers are asked for.
+            choices=False,
             verbosity=True,
             rare_members=("prediction",),
         )

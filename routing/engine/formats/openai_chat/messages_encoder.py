@@ -83,7 +83,7 @@ class _Writing:
             self._add("user", moved)
         if rest or not results:
             lost = _LEFT_OUT if any(isinstance(part, Media) for part in rest) else ""
-            self._add("user", self._content(rest) or lost, message.name)
+            self._add("user", self._content(rest) or lost, self.turns.name_of(message))
 
     def _add(self, role: str, content: str | list[JSON], name: str = "") -> None:
         """Append a message, or add to the one before where roles must alternate."""

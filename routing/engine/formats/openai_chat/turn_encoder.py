@@ -62,13 +62,20 @@ class TurnEncoder:
             return [write_text(text, self.can) for text in texts]
         return between.join(text.text for text in texts)
 
+    def name_of(self, message: Message) -> str:
+        """Return the name of who speaks, where the upstream takes one."""
+        if message.name and not self.can.names:
+            self.losses.dropped("name")
+            return ""
+        return message.name
+
     def _message(self, group: Sequence[Message], parts: Sequence[Part]) -> JSON:
         message: JSON = {"role": "assistant"}
         content: str | list[JSON] = ""
         for each in group:
             content = joined(content, self._speech(each.parts), self.can)
         message["content"] = content
-        if name := group[0].name:
+        if name := self.name_of(group[0]):
             message["name"] = name
         for part in parts:
             self._add(message, part)

@@ -725,6 +725,24 @@ def test_a_call_without_thinking_says_so_where_its_absence_is_refused(thinking, 
     assert sent[1].get("reasoning_content") == said
 
 
+# --- hosts with words of their own -----------------------------------------------------------------------------------
+
+
+def test_a_speakers_name_is_left_out_where_it_is_refused():
+    request = asked(Message("user", (Text("a"),), name="bob"), Message("assistant", (Text("b"),), name="al"))
+    sent, lost = written(request, names=False, prefix=True)
+    assert not any("name" in message for message in sent["messages"])
+    assert lost == ("dropped:name",)
+    assert [message["name"] for message in messages(request)] == ["bob", "al"]
+
+
+def test_a_document_is_a_url_where_there_is_no_part_for_files():
+    pdf = Media("document", "application/pdf", data="JVBERi0=", title="a.pdf")
+    assert messages(asked(user(pdf)), document_urls=True)[0]["content"] == [
+        {"type": "document_url", "document_url": "data:application/pdf;base64,JVBERi0=", "document_name": "a.pdf"}
+    ]
+
+
 # --- hosts with rules of their own about thinking --------------------------------------------------------------------
 
 
