@@ -33,7 +33,8 @@ class DeepSeek(Provider):
     label = "DeepSeek"
     price_list = "deepseek"
     base_url = "https://api.deepseek.com"
-    base_url_tails = ("/v1", "/beta")
+    # The documented endpoint, without /beta, is pasted as it is.
+    base_url_tails = ("/v1", "/beta", "/chat/completions", "/v1/chat/completions")
     capabilities = {
         "openai-chat": _CHAT,
         "anthropic": replace(

@@ -56,6 +56,12 @@ class Zhipu(Provider):
     # No list of models is documented, and nothing else that costs nothing.
     probe = None
 
+    def url(self, base_url: str, operation: str, model: str) -> str:
+        """Return the full URL of an operation; the coding plan has no path of its own for Anthropic's format."""
+        if operation == "anthropic":
+            base_url = base_url.rstrip("/").removesuffix("/coding")
+        return super().url(base_url, operation, model)
+
     def priced_as(self, base_url: str, model: str) -> tuple[str, str]:
         """Return the list of the address: in and outside China the prices differ."""
         return ("zai" if "//api.z.ai" in base_url else self.price_list), model
