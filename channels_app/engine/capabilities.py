@@ -19,17 +19,23 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
     #: Cache breakpoints on blocks: none, Anthropic's `cache_control`, or OpenAI's `prompt_cache_breakpoint`.
     cache_control: bool = False
     cache_breakpoints: bool = False
+    #: They may stand behind tools, too (Converse).
+    cached_tools: bool = True
     #: `prompt_cache_key` is known.
     cache_key: bool = False
     #: A `system` message may stand between others (Anthropic's beta; chat formats always may).
     mid_system: bool = False
     #: `developer` is a known role; else it is written as `system`.
     developer_role: bool = False
+    #: A message may carry the name of who speaks (chat formats).
+    names: bool = True
     #: Text may come as a list of parts, which keeps its blocks apart; else it is one string (chat formats).
     text_parts: bool = True
     #: Media by URL are fetched by the upstream; else they must be sent inline, but for addresses that begin like these.
     image_urls: bool = True
     own_urls: tuple[str, ...] = ()
+    #: A document is a part with a URL, which may be a data URI; else one with a file in it (chat formats).
+    document_urls: bool = False
     #: Other formats under which the same files can be named by the ids of their uploads.
     file_formats: tuple[str, ...] = ()
     #: Images in tool messages (chat formats).
@@ -42,6 +48,8 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
     prefix: bool = False
     #: The first messages are merged and roles must alternate.
     strict_alternation: bool = False
+    #: A user may speak right after a tool's result, or only once the model has (chat formats).
+    user_after_tool: bool = True
 
     # --- tools ---
     custom_tools: bool = False
@@ -80,6 +88,13 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
     thought_signature_required: bool = False
     #: A switch that dialects spell their own way (see the provider).
     thinking_switch: Literal["", "thinking", "enable_thinking", "reasoning", "chat_template_kwargs", "think"] = ""
+    #: A budget may stand beside that switch, where it is a flag.
+    thinking_budget: bool = True
+    #: A tool can be demanded of a model that thinks; else its thinking is switched off for that answer (chat
+    #: formats; it always is in Anthropic's).
+    choice_while_thinking: bool = True
+    #: A model that thinks answers whole, too; else it is asked for a stream, which is collected (chat formats).
+    whole_while_thinking: bool = True
     #: `<think>…</think>` at the start of the text is reasoning.
     think_tags: bool = False
 

@@ -31,15 +31,24 @@ OPEN_CHAT = Capabilities(
     user=False,
     think_tags=True,
 )
-_NINE_CHARS: dict[str, Any] = {"tool_id": r"^[a-zA-Z0-9]{9}$", "max_tool_id": 9}
+#: The order and the ids that Mistral's models insist on, wherever they run.
+MISTRAL: dict[str, Any] = {"tool_id": r"^[a-zA-Z0-9]{9}$", "max_tool_id": 9, "user_after_tool": False}
 #: Families whose templates ask for more.
 OPEN_MODELS: Facts = (
     ("*gpt-oss*", {"reasoning_effort": True, "efforts": ("low", "medium", "high"), "think_tags": False}),
     ("*gemma*", {"strict_alternation": True}),
-    # The templates of Mistral's models take ids of nine characters only, wherever they run.
-    *((f"*{name}*", _NINE_CHARS) for name in ("mistral", "mixtral", "ministral", "magistral", "devstral", "codestral")),
+    *((f"*{name}*", MISTRAL) for name in ("mistral", "mixtral", "ministral", "magistral", "devstral", "codestral")),
     # Kimi counts its calls in ids such as `functions.search:0`, and reads them again.
     ("*kimi*", {"tool_id": r"^[a-zA-Z0-9_.:-]+$", "reasoning_content_input": True}),
+)
+
+#: Qwen where Alibaba hosts it: open models of the third generation think unless told not to, those after it all do,
+#: and some have no other way.
+QWEN_MODELS: Facts = (
+    ("*qwen3-[0-9]*", {"reasons_by_default": True}),
+    ("*qwen3.[5-9]*", {"reasons_by_default": True}),
+    ("*-instruct*", {"reasons_by_default": False}),
+    *((glob, {"reasons_by_default": True, "named_choice": False}) for glob in ("*qwq*", "*qvq*", "*-thinking*")),
 )
 
 #: OpenAI's own Chat Completions.

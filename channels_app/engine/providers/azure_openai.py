@@ -19,6 +19,8 @@ _UNKNOWN_THERE = {
     "rare_members": ("prediction",),
     "web_search": False,
 }
+#: Dated versions of the API know the newer words for models that reason only; these take the old ones in all.
+_CLASSIC = {"max_tokens_field": "max_tokens", "developer_role": False}
 _DEPLOYMENTS = "/deployments/"
 #: Operations whose path stands beside the deployments and not under one.
 _BESIDE_DEPLOYMENTS = frozenset({"openai-responses"})
@@ -43,7 +45,7 @@ class AzureOpenAI(Provider):
         "openai-chat": replace(GPT_CHAT, **_UNKNOWN_THERE),
         "openai-responses": replace(GPT_RESPONSES, **_UNKNOWN_THERE),
     }
-    models = GPT_MODELS
+    models = (*GPT_MODELS, *((family, _CLASSIC) for family in ("*gpt-3*", "*gpt-4*")))
     endpoints = {
         "openai-chat": "/chat/completions",
         "openai-responses": "/responses",

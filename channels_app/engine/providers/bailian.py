@@ -1,6 +1,7 @@
 """Alibaba Bailian."""
 
 from channels_app.engine.capabilities import Capabilities
+from channels_app.engine.profiles import QWEN_MODELS
 from channels_app.engine.provider import Provider
 
 
@@ -19,6 +20,8 @@ class Bailian(Provider):
             required_choice="",
             strict_tools=False,
             thinking_switch="enable_thinking",
+            choice_while_thinking=False,
+            whole_while_thinking=False,
             # Its range ends below 2.
             max_temperature=1.99,
             top_k=True,
@@ -26,7 +29,7 @@ class Bailian(Provider):
             user=False,
         )
     }
-    models = (("*claude*", {"cache_control": True}),)
+    models = (*QWEN_MODELS, ("*claude*", {"cache_control": True}))
     endpoints = {
         "openai-chat": "/compatible-mode/v1/chat/completions",
         "openai-completions": "/compatible-mode/v1/completions",

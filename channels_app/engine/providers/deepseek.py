@@ -15,6 +15,8 @@ _CHAT = Capabilities(
     effort_words=(("medium", "high"), ("xhigh", "high")),
     reasoning_content_input=True,
     thinking_switch="thinking",
+    reasons_by_default=True,
+    choice_while_thinking=False,
     seed=False,
     logit_bias=False,
     choices=False,
@@ -31,16 +33,22 @@ class DeepSeek(Provider):
     label = "DeepSeek"
     price_list = "deepseek"
     base_url = "https://api.deepseek.com"
-    base_url_tails = ("/v1", "/beta")
+    # The documented endpoint, without /beta, is pasted as it is.
+    base_url_tails = ("/v1", "/beta", "/chat/completions", "/v1/chat/completions")
     capabilities = {
         "openai-chat": _CHAT,
         "anthropic": replace(
-            COMPATIBLE_MESSAGES, efforts=_CHAT.efforts, effort_words=_CHAT.effort_words, top_k=False, max_stop=16
+            COMPATIBLE_MESSAGES,
+            efforts=_CHAT.efforts,
+            effort_words=_CHAT.effort_words,
+            reasons_by_default=True,
+            top_k=False,
+            max_stop=16,
         ),
         "openai-responses": replace(_CHAT, prefix=False),
     }
     models = (
-        ("deepseek-chat*", {"max_output": 8192}),
+        ("deepseek-chat*", {"max_output": 8192, "reasons_by_default": False}),
         ("deepseek-reasoner*", {"max_output": 65536, "logprobs": False}),
     )
     endpoints = {

@@ -11,6 +11,8 @@ class Gemini(Provider):
     label = "Google Gemini"
     price_list = "google"
     base_url = "https://generativelanguage.googleapis.com"
+    # Where OpenAI's formats are spoken, which are not asked for here.
+    base_url_tails = ("/v1beta/openai", "/v1beta/openai/chat/completions")
     is_genuine = True
     capabilities = {"gemini": GEMINI}
     models = GEMINI_MODELS
@@ -28,3 +30,7 @@ class Gemini(Provider):
     # x-goog-user-project belongs to the channel's account, never to the caller.
     forwarded_headers = frozenset({"x-goog-api-client", "x-goog-request-params", "x-server-timeout"})
     probe = Probe("/v1beta/models?pageSize=1")
+
+    def url(self, base_url: str, operation: str, model: str) -> str:
+        """Return the full URL of an operation; the list of models calls each of them `models/…`."""
+        return super().url(base_url, operation, model.removeprefix("models/"))

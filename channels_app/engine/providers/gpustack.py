@@ -13,7 +13,7 @@ class GPUStack(Provider):
     label = "GPUStack"
     base_url_example = "http://127.0.0.1"
     # Where the paths stood before they were at /v1.
-    base_url_tails = ("/v1-openai",)
+    base_url_tails = ("/v1-openai", "/v1-openai/chat/completions")
     capabilities = {
         "openai-chat": replace(OPEN_CHAT, parallel_tool_calls=True, thinking_switch="chat_template_kwargs", user=True)
     }

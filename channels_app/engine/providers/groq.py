@@ -11,6 +11,7 @@ _CHAT = Capabilities(
     # Reasoning stays in the text unless a request asks otherwise.
     think_tags=True,
     strict_tools=False,
+    names=False,
     logit_bias=False,
     logprobs=False,
     choices=False,
@@ -32,6 +33,8 @@ class Groq(Provider):
     }
     models = (
         *OPEN_MODELS,
+        # It thinks, or is told not to.
+        ("*qwen3*", {"reasoning_effort": True, "efforts": ("none",)}),
         *((glob, {"structured_output": True}) for glob in ("*gpt-oss*", "*kimi-k2*", "*llama-4*")),
     )
     endpoints = {

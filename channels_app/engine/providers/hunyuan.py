@@ -18,6 +18,7 @@ class Hunyuan(Provider):
             parallel_tool_calls=False,
             required_choice="",
             thinking_switch="enable_thinking",
+            thinking_budget=False,
             penalties=False,
             logit_bias=False,
             logprobs=False,

@@ -1,6 +1,7 @@
 """Mistral."""
 
 from channels_app.engine.capabilities import Capabilities
+from channels_app.engine.profiles import MISTRAL
 from channels_app.engine.provider import Probe, Provider
 
 
@@ -15,8 +16,9 @@ class Mistral(Provider):
         "openai-chat": Capabilities(
             prefix=True,
             required_choice="any",
-            tool_id=r"^[a-zA-Z0-9]{9}$",
-            max_tool_id=9,
+            **MISTRAL,
+            names=False,
+            document_urls=True,
             max_temperature=1.5,
             seed_field="random_seed",
             logit_bias=False,

@@ -2,7 +2,7 @@
 
 from msgspec.structs import replace
 
-from channels_app.engine.profiles import OPEN_CHAT, OPEN_MODELS
+from channels_app.engine.profiles import OPEN_CHAT, OPEN_MODELS, QWEN_MODELS
 from channels_app.engine.provider import Probe, Provider
 
 
@@ -13,8 +13,10 @@ class ModelScope(Provider):
     label = "ModelScope"
     base_url = "https://api-inference.modelscope.cn"
     credential = "an access token"
-    capabilities = {"openai-chat": replace(OPEN_CHAT, thinking_switch="enable_thinking", choices=False)}
-    models = OPEN_MODELS
+    capabilities = {
+        "openai-chat": replace(OPEN_CHAT, thinking_switch="enable_thinking", whole_while_thinking=False, choices=False)
+    }
+    models = (*OPEN_MODELS, *QWEN_MODELS)
     endpoints = {
         "openai-chat": "/v1/chat/completions",
         "openai-embeddings": "/v1/embeddings",

@@ -39,6 +39,7 @@ class Moonshot(Provider):
     models = (
         *OPEN_MODELS,
         ("kimi-k2-*", _BEFORE_THE_SWITCH),
+        ("kimi-k2-thinking*", {"reasons_by_default": True}),
         ("kimi-latest*", _BEFORE_THE_SWITCH),
         ("moonshot-v1*", {**_BEFORE_THE_SWITCH, "reasoning_content_input": False}),
     )

@@ -29,7 +29,16 @@ _NATIVE = Capabilities(
 
 #: Families with thinking in https://ollama.com/search?c=thinking; a derived model is found by its name.
 _THINKERS = (
-    *("*qwen3*", "*qwq*", "*deepseek-r1*", "*deepseek-v3.[1-9]*", "*gpt-oss*", "*magistral*", "*glm-4.[5-9]*"),
+    *(
+        "*qwen3*",
+        "*qwq*",
+        "*deepseek-r1*",
+        "*deepseek-v3.[1-9]*",
+        "*deepseek-v[4-9]*",
+        "*gpt-oss*",
+        "*magistral*",
+        "*glm-4.[5-9]*",
+    ),
     *("*glm-5*", "*think*", "*reason*", "*nemotron*", "*kimi-k2.[5-9]*", "*minimax-m*", "*exaone-deep*", "*cogito*"),
 )
 

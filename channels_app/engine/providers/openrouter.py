@@ -18,6 +18,8 @@ class OpenRouter(Provider):
             thinking_switch="reasoning",
             efforts=("none", "minimal", "low", "medium", "high", "xhigh"),
             top_k=True,
+            # It answers once, however many answers are asked for.
+            choices=False,
             verbosity=True,
             rare_members=("prediction",),
         )
@@ -27,6 +29,8 @@ class OpenRouter(Provider):
             (f"{vendor}/*", {"reasoning_content_input": True})
             for vendor in ("deepseek", "moonshotai", "z-ai", "minimax")
         ),
+        # Ids are mended on the way to them; the order is not.
+        ("mistralai/*", {"user_after_tool": False}),
         ("*claude*", {"cache_control": True}),
         ("*gemini*", {"cache_control": True}),
     )

@@ -13,9 +13,17 @@ class TextGenerationInference(Provider):
     label = "Text Generation Inference"
     base_url_example = "http://127.0.0.1:8080"
     needs_credential = False
-    # A plain JSON object is no grammar there; a schema is, in words of its own that every version knows.
     capabilities = {
-        "openai-chat": replace(OPEN_CHAT, top_k=False, choices=False, json_object=False, schema_as_value=True)
+        "openai-chat": replace(
+            OPEN_CHAT,
+            top_k=False,
+            # There `logit_bias` is a list of numbers.
+            logit_bias=False,
+            choices=False,
+            # A plain JSON object is no grammar there; a schema is, in words of its own that every version knows.
+            json_object=False,
+            schema_as_value=True,
+        )
     }
     models = OPEN_MODELS
     endpoints = {

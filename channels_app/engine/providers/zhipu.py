@@ -4,6 +4,8 @@ from channels_app.engine.capabilities import Capabilities
 from channels_app.engine.profiles import COMPATIBLE_MESSAGES
 from channels_app.engine.provider import Provider
 
+_BEFORE_THINKING = {"thinking_switch": "", "reasoning_content_input": False}
+
 
 class Zhipu(Provider):
     """The GLM models of Zhipu, https://docs.bigmodel.cn.
@@ -40,7 +42,7 @@ class Zhipu(Provider):
         "anthropic": COMPATIBLE_MESSAGES,
     }
     models = (
-        ("glm-4-*", {"max_output": 4095, "default_max_output": 4095}),
+        ("glm-4-*", {**_BEFORE_THINKING, "max_output": 4095, "default_max_output": 4095}),
         ("glm-4.5*", {"max_output": 98304}),
         ("glm-4.[67]*", {"max_output": 131_072}),
     )
@@ -53,6 +55,12 @@ class Zhipu(Provider):
     }
     # No list of models is documented, and nothing else that costs nothing.
     probe = None
+
+    def url(self, base_url: str, operation: str, model: str) -> str:
+        """Return the full URL of an operation; the coding plan has no path of its own for Anthropic's format."""
+        if operation == "anthropic":
+            base_url = base_url.rstrip("/").removesuffix("/coding")
+        return super().url(base_url, operation, model)
 
     def priced_as(self, base_url: str, model: str) -> tuple[str, str]:
         """Return the list of the address: in and outside China the prices differ."""

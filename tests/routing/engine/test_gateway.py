@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from channels_app.engine.capabilities import Capabilities
 from channels_app.engine.errors import UpstreamBroken, UpstreamRefused, UpstreamStatus, UpstreamTimeout
 from routing.engine.document import ModelSpec, PolicySpec
 from tenants.engine.networks import read_networks
@@ -637,3 +638,15 @@ async def test_every_format_refuses_in_its_own_shape(operation):
     assert answer.status == 401
     told = answer.json["error"]
     assert told["message"].startswith("No API key")
+
+
+async def test_a_model_that_answers_in_streams_only_is_collected_for_a_client_that_asked_whole():
+    harness = Harness(streamed(chat_event("Hello"), chat_event(" there", finish_reason="stop"), USAGE_EVENT + DONE))
+    harness.provider.is_genuine = False
+    harness.provider.capabilities = {"openai-chat": Capabilities(whole_while_thinking=False, reasons_by_default=True)}
+    answer = await harness.ask()
+    assert json.loads(harness.provider.sent[0].body)["stream"] is True
+    assert answer.headers["content-type"] == "application/json"
+    assert answer.json["choices"][0]["message"]["content"] == "Hello there"
+    assert answer.json["usage"]["total_tokens"] == 7
+    assert (harness.record.usage.input_tokens, harness.provider.open) == (5, 0)

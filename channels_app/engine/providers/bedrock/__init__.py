@@ -45,9 +45,10 @@ _CONVERSE = Capabilities(
     user=False,
     default_max_output=4096,
 )
-_CHOOSING: dict[str, Any] = {"required_choice": "required", "named_choice": True, "tool_message_images": True}
+_CHOOSING: dict[str, Any] = {"required_choice": "required", "named_choice": True}
 _CLAUDE: dict[str, Any] = {
     **_CHOOSING,
+    "tool_message_images": True,
     "cache_control": True,
     "efforts": CLAUDE.efforts,
     "thinking": "adaptive",
@@ -56,6 +57,14 @@ _CLAUDE: dict[str, Any] = {
     "top_k": True,
     "max_stop": 100,
     "default_max_output": 32000,
+}
+
+_NOVA: dict[str, Any] = {
+    **_CHOOSING,
+    "tool_message_images": True,
+    "cache_control": True,
+    "cached_tools": False,
+    "top_k": True,
 }
 
 
@@ -91,7 +100,7 @@ class Bedrock(Provider):
         ("*claude*", _CLAUDE),
         *CLAUDE_MODELS,
         ("*claude*", {"mid_system": False}),
-        ("*nova*", {**_CHOOSING, "cache_control": True}),
+        ("*nova*", _NOVA),
         ("*mistral-large*", _CHOOSING),
     )
     # The runtime has no question without a price; lists of models are another service's.

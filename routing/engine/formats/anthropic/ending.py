@@ -56,8 +56,11 @@ def stop_object(finish: Finish, exchange: Exchange, *, has_calls: bool, is_refus
         stop["stop_reason"] = _WINDOW if is_own and finish.detail == _WINDOW else "max_tokens"
     elif has_calls:
         stop["stop_reason"] = "tool_use"
-    elif finish.reason == "stop_sequence" and finish.sequence:
-        stop["stop_reason"], stop["stop_sequence"] = "stop_sequence", finish.sequence
+    elif finish.reason == "stop_sequence":
+        asked = exchange.request.stop
+        # Some upstreams do not say which it was; where there is one only, it is clear.
+        sequence = finish.sequence or (asked[0] if len(asked) == 1 else None)
+        stop["stop_reason"], stop["stop_sequence"] = "stop_sequence", sequence
     elif finish.reason == "pause":
         stop["stop_reason"] = "pause_turn"
     elif finish.reason == "other" and is_own and _WORD.fullmatch(finish.detail):

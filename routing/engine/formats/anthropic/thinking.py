@@ -68,6 +68,8 @@ def add_thinking(body: Object, exchange: Exchange, own: Any, *, may_think: bool)
         if can.thinking != "none":
             body["thinking"] = {"type": "disabled"}
         return
+    if is_forced(body) and can.reasons_by_default:
+        body["thinking"] = {"type": "disabled"}
     if not is_own_mode and not _is_wanted(request, wish, wanted):
         return
     if can.thinking == "none" or is_forced(body) or (can.thinking == "enabled" and not may_think):

@@ -171,7 +171,8 @@ def _tool(tool: Tool, exchange: Exchange) -> Iterable[Json]:
     elif tool.strict:
         exchange.losses.dropped("strict")
     yield {"toolSpec": spec}
-    yield from cache_point(tool.cache, can)
+    if can.cached_tools:
+        yield from cache_point(tool.cache, can)
 
 
 def _choice(choice: ToolChoice | None, tools: list[Tool], exchange: Exchange) -> tuple[Json, list[Tool]]:

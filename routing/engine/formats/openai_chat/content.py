@@ -201,7 +201,7 @@ def write_media(media: Media, can: Capabilities, losses: Losses) -> JSON | None:
         losses.dropped("context")
     if media.text:
         return write_text(Text(titled(media), cache=media.cache), can)
-    shown = _write_file(media) if media.kind == "document" or media.file_id else _write_shown(media)
+    shown = _write_file(media, can) if media.kind == "document" or media.file_id else _write_shown(media)
     if shown is None:
         losses.dropped(media.kind)
         return None
@@ -213,13 +213,16 @@ def titled(document: Media) -> str:
     return f"{document.title}\n\n{document.text}" if document.title else document.text
 
 
-def _write_file(media: Media) -> JSON | None:
+def _write_file(media: Media, can: Capabilities) -> JSON | None:
     if media.file_id:
         named = {"filename": media.title} if media.title else {}
         return {"type": "file", "file": {"file_id": media.file_id, **named}}
     if not media.data:
         return None
     media_type = media.media_type or _sniffed(media.data) or _UNKNOWN
+    if can.document_urls:
+        named = {"document_name": media.title} if media.title else {}
+        return {"type": "document_url", "document_url": data_uri(media_type, media.data), **named}
     file = {"filename": _file_name(media.title, media_type), "file_data": data_uri(media_type, media.data)}
     return {"type": "file", "file": file}
 

@@ -12,8 +12,13 @@ from routing.engine.losses import Losses
 from routing.engine.messages import Media, Message, Native, Part, Text, ToolResult
 
 JSON = dict[str, Any]
+_OPERATORS = frozenset({"system", "developer"})
 #: Stands for a turn of which nothing could be carried: without it, the turn before would be the last.
 _LEFT_OUT = "[An attachment was left out.]"
+#: Stands for the user's first turn where roles must alternate and a conversation begins with the assistant's.
+_FIRST_TURN = "(The conversation so far:)"
+#: Stands for the turn that a model had no chance to take between a tool's result and the user's next words.
+_TURN_BETWEEN = "OK."
 
 
 def write_messages(exchange: Exchange, system: Sequence[Text]) -> list[JSON]:
@@ -60,6 +65,9 @@ class _Writing:
     def end_run(self) -> None:
         if not self.run:
             return
+        if self.can.strict_alternation and all(each["role"] in _OPERATORS for each in self.messages):
+            self.losses.emulated("messages")
+            self._add("user", _FIRST_TURN)
         self.messages += self.turns.write(self.run)
         if self.can.prefix and self.run[-1] is self.last and "tool_calls" not in self.messages[-1]:
             self.messages[-1]["prefix"] = True
@@ -75,11 +83,13 @@ class _Writing:
             self._add("user", moved)
         if rest or not results:
             lost = _LEFT_OUT if any(isinstance(part, Media) for part in rest) else ""
-            self._add("user", self._content(rest) or lost, message.name)
+            self._add("user", self._content(rest) or lost, self.turns.name_of(message))
 
     def _add(self, role: str, content: str | list[JSON], name: str = "") -> None:
         """Append a message, or add to the one before where roles must alternate."""
         last = self.messages[-1] if self.messages else {}
+        if role == "user" and last.get("role") == "tool" and not self.can.user_after_tool:
+            self.messages.append({"role": "assistant", "content": _TURN_BETWEEN})
         if self.can.strict_alternation and last.get("role") == role:
             last["content"] = joined(last["content"], content, self.can)
         else:

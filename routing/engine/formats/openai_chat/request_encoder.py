@@ -8,16 +8,17 @@ from collections.abc import Iterable
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
 from channels_app.engine.capabilities import Capabilities
 from routing.engine.codec import Exchange
 from routing.engine.formats.openai_chat.content import write_mark
 from routing.engine.formats.openai_chat.messages_encoder import write_messages
-from routing.engine.formats.openai_chat.thinking import DIALECTS, write_thinking
+from routing.engine.formats.openai_chat.thinking import DIALECTS, is_thinking, write_thinking
 from routing.engine.formats.openai_chat.tools import write_tools
 from routing.engine.formats.openai_chat.vocabulary import FORMAT, KNOWS_JSON_MODE, SHARED_CACHING
 from routing.engine.losses import Losses
-from routing.engine.messages import ChatRequest, OutputFormat, Text, ToolResult
+from routing.engine.messages import ChatRequest, OutputFormat, Text, Thinking, ToolResult
 
 JSON = dict[str, Any]
 
@@ -35,6 +36,7 @@ def encode_request(exchange: Exchange) -> JSON:
     """Return the body for the exchange's target."""
     request, can, losses = exchange.request, exchange.target.capabilities, exchange.losses
     native = request.native if request.format == FORMAT else {}
+    request = exchange.request = _yielding(request, can, losses)
     thinking = write_thinking(request.thinking, can, native, losses)
     shape, instruction = _write_output(request, can, losses)
     system = (*request.system, Text(instruction)) if instruction else request.system
@@ -53,8 +55,21 @@ def encode_request(exchange: Exchange) -> JSON:
     return body
 
 
+def _yielding(request: ChatRequest, can: Capabilities, losses: Losses) -> ChatRequest:
+    """Return a request that demands a tool without its thinking, where the upstream refuses both together."""
+    choice = request.tool_choice
+    if can.choice_while_thinking or choice is None or choice.mode != "required" or not request.tools:
+        return request
+    is_named = len(choice.names) == 1 and not choice.is_list and can.named_choice
+    if not (is_named or can.required_choice) or not is_thinking(request.thinking, can):
+        return request
+    if request.thinking is not None:
+        losses.dropped("thinking")
+    return replace(request, thinking=Thinking("disabled"))
+
+
 def _write_stream(request: ChatRequest, can: Capabilities) -> JSON:
-    if not request.is_stream:
+    if not request.is_stream and (can.whole_while_thinking or not is_thinking(request.thinking, can)):
         return {}
     if not can.stream_usage:
         return {"stream": True}

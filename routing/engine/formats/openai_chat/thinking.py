@@ -80,6 +80,14 @@ def _template_switch(template: Fields) -> bool | None:
 # --- to an upstream --------------------------------------------------------------------------------------------------
 
 
+def is_thinking(thinking: Thinking | None, can: Capabilities) -> bool:
+    """Whether the model will think: as it is asked to, by itself where nothing is said."""
+    effort = None if thinking is None else wanted_effort(thinking)
+    if thinking is None or (effort is None and thinking.mode is None):
+        return can.reasons_by_default
+    return effort != "none"
+
+
 def write_thinking(thinking: Thinking | None, can: Capabilities, native: JSON, losses: Losses) -> JSON:
     """Return the members that say how much to think; `native` are the members that the client sent for this format."""
     if thinking is None:
@@ -131,7 +139,7 @@ def _by_flag(thinking: Thinking, effort: Effort | None, can: Capabilities, nativ
     budget = thinking.budget_tokens
     if budget is None and thinking.effort is not None:
         budget = budget_of(thinking.effort, can.max_thinking)
-    if budget is None or budget < 0:
+    if budget is None or budget < 0 or not can.thinking_budget:
         return {"enable_thinking": True}
     return {"enable_thinking": True, "thinking_budget": min(budget, can.max_thinking or budget)}
 

@@ -32,8 +32,9 @@ class TurnEncoder:
         self.losses = exchange.losses
         self.is_same_format = exchange.request.format == FORMAT
         thinking = exchange.request.thinking
+        is_on = thinking is None or wanted_effort(thinking) != "none"
         #: Hosts with this switch think unless told not to, and then refuse a call whose thinking is left out.
-        self.thinks = self.can.thinking_switch == "thinking" and (thinking is None or wanted_effort(thinking) != "none")
+        self.thinks = is_on and (self.can.thinking_switch == "thinking" or self.can.reasons_by_default)
 
     def write(self, run: Sequence[Message]) -> Iterator[JSON]:
         """Give the messages of a run of turns."""
@@ -61,13 +62,20 @@ class TurnEncoder:
             return [write_text(text, self.can) for text in texts]
         return between.join(text.text for text in texts)
 
+    def name_of(self, message: Message) -> str:
+        """Return the name of who speaks, where the upstream takes one."""
+        if message.name and not self.can.names:
+            self.losses.dropped("name")
+            return ""
+        return message.name
+
     def _message(self, group: Sequence[Message], parts: Sequence[Part]) -> JSON:
         message: JSON = {"role": "assistant"}
         content: str | list[JSON] = ""
         for each in group:
             content = joined(content, self._speech(each.parts), self.can)
         message["content"] = content
-        if name := group[0].name:
+        if name := self.name_of(group[0]):
             message["name"] = name
         for part in parts:
             self._add(message, part)

@@ -5,7 +5,9 @@ import pytest
 from channels_app.engine.providers import PROVIDERS
 
 
-@pytest.mark.parametrize("model", ["qwen3:8b", "deepseek-r1:1.5b", "gpt-oss:20b", "hf.co/me/Qwen3-4B-Thinking-GGUF"])
+@pytest.mark.parametrize(
+    "model", ["qwen3:8b", "deepseek-r1:1.5b", "gpt-oss:20b", "deepseek-v4-flash", "hf.co/me/Qwen3-4B-Thinking-GGUF"]
+)
 def test_families_that_think_are_asked(model):
     assert PROVIDERS["ollama"].capabilities_of("ollama", model).thinking == "enabled"
 

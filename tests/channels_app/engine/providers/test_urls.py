@@ -29,7 +29,14 @@ def asked_at(provider: str, pasted: str, wanted: str, model: str) -> str:
             "openai-chat",
             "deepseek-chat",
             "https://api.deepseek.com/beta/chat/completions",
-            ["https://api.deepseek.com/v1", "https://api.deepseek.com/anthropic", "https://api.deepseek.com/beta/"],
+            [
+                *(
+                    "https://api.deepseek.com/v1",
+                    "https://api.deepseek.com/anthropic",
+                    "https://api.deepseek.com/beta/",
+                ),
+                *("https://api.deepseek.com/chat/completions", "https://api.deepseek.com/v1/chat/completions"),
+            ],
         ),
         (
             "deepseek",
@@ -75,7 +82,26 @@ def asked_at(provider: str, pasted: str, wanted: str, model: str) -> str:
         ("vllm", "openai-chat", "m", "http://box:8000/v1/chat/completions", ["http://box:8000", "http://box:8000/v1"]),
         ("vllm", "anthropic", "m", "http://box:8000/v1/messages", ["http://box:8000"]),
         ("vllm", "jina-rerank", "m", "http://box:8000/gpu/v1/rerank", ["http://box:8000/gpu/v1/"]),
-        ("gpustack", "openai-chat", "m", "http://box/v1/chat/completions", ["http://box/v1-openai", "http://box/v1"]),
+        (
+            "gpustack",
+            "openai-chat",
+            "m",
+            "http://box/v1/chat/completions",
+            ["http://box/v1-openai", "http://box/v1", "http://box/v1-openai/chat/completions"],
+        ),
+        (
+            "gemini",
+            "gemini:generateContent",
+            "models/gemini-2.5-pro",
+            "https://generativelanguage.googleapis.com/v1beta/models/gemini-2.5-pro:generateContent",
+            [
+                *(
+                    "https://generativelanguage.googleapis.com",
+                    "https://generativelanguage.googleapis.com/v1beta/models",
+                ),
+                "https://generativelanguage.googleapis.com/v1beta/openai/",
+            ],
+        ),
         ("xinference", "jina-rerank", "m", "http://box:9997/v1/rerank", ["http://box:9997/v1"]),
         ("localai", "openai-images", "m", "http://box:8080/v1/images/generations", ["http://box:8080"]),
         (
@@ -112,6 +138,13 @@ def asked_at(provider: str, pasted: str, wanted: str, model: str) -> str:
             "m",
             "https://api.z.ai/api/coding/paas/v4/chat/completions",
             ["https://api.z.ai/api/coding/paas/v4"],
+        ),
+        (
+            "zhipu",
+            "anthropic",
+            "m",
+            "https://api.z.ai/api/anthropic/v1/messages",
+            ["https://api.z.ai/api/coding/paas/v4", "https://api.z.ai/api/anthropic"],
         ),
         (
             "modelscope",

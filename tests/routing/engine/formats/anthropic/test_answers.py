@@ -270,7 +270,7 @@ def test_members_of_a_call_come_back_to_their_own_format_only():
     [
         (Finish("stop"), "end_turn"),
         (Finish("stop_sequence", "END"), "stop_sequence"),
-        (Finish("stop_sequence"), "end_turn"),
+        (Finish("stop_sequence"), "stop_sequence"),
         (Finish("length"), "max_tokens"),
         (Finish("length", detail="model_context_window_exceeded"), "max_tokens"),
         (Finish("tool_calls"), "end_turn"),
@@ -283,10 +283,18 @@ def test_why_it_ended(finish, stop):
     answer = ChatAnswer(choices=(Choice((Text("x"),), finish),))
     message = parsed(CODEC.encode_answer(answer, exchange(target="other")))
     assert message["stop_reason"] == stop
-    assert message["stop_sequence"] == ("END" if stop == "stop_sequence" else None)
+    assert message["stop_sequence"] == (finish.sequence or None)
     with_call = replace(answer, choices=(Choice((ToolCall("t", "f"),), finish),))
     message = parsed(CODEC.encode_answer(with_call, exchange(target="other")))
     assert message["stop_reason"] == (stop if stop in {"max_tokens", "refusal"} else "tool_use")
+
+
+def test_the_only_stop_sequence_that_was_asked_for_is_the_one_that_stopped():
+    ended = ChatAnswer(choices=(Choice((Text("x"),), Finish("stop_sequence")),))
+    for asked_for, told_of in ((("END",), "END"), (("A", "B"), None)):
+        talk = exchange(target="other")
+        talk.request = replace(talk.request, stop=asked_for)
+        assert parsed(CODEC.encode_answer(ended, talk))["stop_sequence"] == told_of
 
 
 def test_own_stop_reasons_come_back():

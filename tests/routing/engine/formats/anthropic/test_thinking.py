@@ -212,3 +212,13 @@ def test_edits_that_clear_thinking_go_with_it():
     assert write(asked(**asks))[0]["context_management"] == {"edits": [clear, uses]}
     assert write(asked(**asks), NONE)[0]["context_management"] == {"edits": [uses]}
     assert "context_management" not in write(asked(**asks | {"context_management": {"edits": [clear]}}), NONE)[0]
+
+
+def test_a_demanded_tool_switches_thinking_off_where_it_is_on_by_itself():
+    can = PROVIDERS["deepseek"].capabilities_of("anthropic", "deepseek-v4-pro")
+    tools = {"tools": (Tool("look"),), "tool_choice": ToolChoice("required")}
+    body, losses = write(foreign(**tools), can)
+    assert (body["thinking"], losses) == ({"type": "disabled"}, ())
+    body, losses = write(foreign(**tools, thinking=Thinking("enabled", budget_tokens=2000), max_tokens=9000), can)
+    assert (body["thinking"], losses) == ({"type": "disabled"}, ("dropped:thinking",))
+    assert "thinking" not in write(foreign(**tools), CLAUDE)[0]

@@ -383,3 +383,12 @@ def test_streams_have_a_path_of_their_own():
 def test_models_that_take_one_of_two_are_sent_the_temperature():
     body, losses = written(CODEC, chat("Hi", temperature=0.5, top_p=0.5), CLAUDE, sampling_together=False)
     assert (body["inferenceConfig"], losses) == ({"temperature": 0.5}, ["dropped:top_p"])
+
+
+def test_no_cache_point_stands_behind_a_tool_where_that_is_refused():
+    asked = chat("Hi", tools=(replace(WEATHER, cache=CacheMark()),), system=(Text("s", cache=CacheMark()),))
+    body, _ = written(CODEC, asked, "amazon.nova-pro-v1:0", cache_control=True, cached_tools=False)
+    assert [list(each) for each in body["toolConfig"]["tools"]] == [["toolSpec"]]
+    assert body["system"][-1] == {"cachePoint": {"type": "default"}}
+    body, _ = written(CODEC, asked, "amazon.nova-pro-v1:0", cache_control=True)
+    assert list(body["toolConfig"]["tools"][-1]) == ["cachePoint"]

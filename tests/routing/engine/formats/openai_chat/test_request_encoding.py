@@ -75,6 +75,21 @@ def test_strict_alternation_merges_neighbours():
     assert messages(request, strict_alternation=True, text_parts=False)[1]["content"] == "1\n\n2"
 
 
+def test_strict_alternation_begins_with_the_user():
+    request = asked(model(Text("Hello.")), user(Text("hi")), system=(Text("s"),))
+    sent, lost = written(request, strict_alternation=True)
+    assert [message["role"] for message in sent["messages"]] == ["system", "user", "assistant", "user"]
+    assert lost == ("emulated:messages",)
+    assert [message["role"] for message in messages(request)] == ["system", "assistant", "user"]
+
+
+def test_a_turn_stands_between_a_result_and_the_user_where_that_order_is_refused():
+    request = asked(user(Text("q")), model(CALL), user(RESULT, Text("and now?")), tools=(WEATHER,))
+    roles = [message["role"] for message in messages(request, user_after_tool=False)]
+    assert roles == ["user", "assistant", "tool", "assistant", "user"]
+    assert [message["role"] for message in messages(request)] == ["user", "assistant", "tool", "user"]
+
+
 # --- content -----------------------------------------------------------------------------------------------------
 
 
@@ -708,3 +723,84 @@ def test_a_call_without_thinking_says_so_where_its_absence_is_refused(thinking, 
     request = asked(user(Text("q")), model(CALL), user(RESULT), thinking=thinking)
     sent = messages(request, reasoning_content_input=True, thinking_switch=switch)
     assert sent[1].get("reasoning_content") == said
+
+
+# --- hosts with words of their own -----------------------------------------------------------------------------------
+
+
+def test_a_speakers_name_is_left_out_where_it_is_refused():
+    request = asked(Message("user", (Text("a"),), name="bob"), Message("assistant", (Text("b"),), name="al"))
+    sent, lost = written(request, names=False, prefix=True)
+    assert not any("name" in message for message in sent["messages"])
+    assert lost == ("dropped:name",)
+    assert [message["name"] for message in messages(request)] == ["bob", "al"]
+
+
+def test_a_document_is_a_url_where_there_is_no_part_for_files():
+    pdf = Media("document", "application/pdf", data="JVBERi0=", title="a.pdf")
+    assert messages(asked(user(pdf)), document_urls=True)[0]["content"] == [
+        {"type": "document_url", "document_url": "data:application/pdf;base64,JVBERi0=", "document_name": "a.pdf"}
+    ]
+
+
+# --- hosts with rules of their own about thinking --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("switch", "off"),
+    [("thinking", {"thinking": {"type": "disabled"}}), ("enable_thinking", {"enable_thinking": False})],
+)
+def test_a_demanded_tool_rules_thinking_out_where_both_are_refused_together(switch, off):
+    can = {"thinking_switch": switch, "reasons_by_default": True, "choice_while_thinking": False}
+    forced = {"tools": (WEATHER,), "tool_choice": ToolChoice("required")}
+    sent, lost = written(asked(**forced), **can)
+    assert (sent["tool_choice"], lost) == ("required", ())
+    assert off.items() <= sent.items()
+    sent, lost = written(asked(**forced, thinking=Thinking(effort="high")), **can, reasoning_effort=True)
+    assert off.items() <= sent.items()
+    assert "reasoning_effort" not in sent
+    assert lost == ("dropped:thinking",)
+
+
+@pytest.mark.parametrize("choice", [None, ToolChoice("auto"), ToolChoice("none")])
+def test_a_tool_that_is_not_demanded_leaves_thinking_alone(choice):
+    request = asked(tools=(WEATHER,), tool_choice=choice)
+    sent, _ = written(request, thinking_switch="thinking", reasons_by_default=True, choice_while_thinking=False)
+    assert "thinking" not in sent
+
+
+def test_a_demand_that_the_upstream_cannot_be_told_leaves_thinking_alone():
+    request = asked(tools=(WEATHER,), tool_choice=ToolChoice("required"), thinking=Thinking("enabled"))
+    sent, lost = written(request, thinking_switch="enable_thinking", choice_while_thinking=False, required_choice="")
+    assert sent["enable_thinking"] is True
+    assert lost == ("dropped:tool_choice",)
+
+
+@pytest.mark.parametrize(
+    ("thinking", "by_default", "is_stream"),
+    [
+        (None, False, False),
+        (None, True, True),
+        (Thinking("enabled"), False, True),
+        (Thinking("disabled"), True, False),
+        (Thinking(effort="none"), True, False),
+    ],
+)
+def test_a_model_that_thinks_in_streams_only_is_asked_for_one(thinking, by_default, is_stream):
+    can = {"thinking_switch": "enable_thinking", "whole_while_thinking": False, "reasons_by_default": by_default}
+    sent, _ = written(asked(thinking=thinking), **can)
+    assert sent.get("stream", False) is is_stream
+    assert sent.get("stream_options") == ({"include_usage": True} if is_stream else None)
+
+
+def test_a_budget_is_left_out_where_the_switch_stands_alone():
+    request = asked(thinking=Thinking("enabled", budget_tokens=2000))
+    sent, _ = written(request, thinking_switch="enable_thinking", thinking_budget=False)
+    assert sent["enable_thinking"] is True
+    assert "thinking_budget" not in sent
+
+
+def test_a_call_without_its_thinking_is_told_so_to_a_model_that_always_thinks():
+    request = asked(user(Text("q")), model(CALL), user(RESULT), tools=(WEATHER,))
+    assert messages(request, reasoning_content_input=True, reasons_by_default=True)[1]["reasoning_content"] == ""
+    assert "reasoning_content" not in messages(request, reasoning_content_input=True)[1]
