@@ -89,6 +89,7 @@ class _Writing:
         """Append a message, or add to the one before where roles must alternate."""
         last = self.messages[-1] if self.messages else {}
         if role == "user" and last.get("role") == "tool" and not self.can.user_after_tool:
+            self.losses.emulated("messages")
             self.messages.append({"role": "assistant", "content": _TURN_BETWEEN})
         if self.can.strict_alternation and last.get("role") == role:
             last["content"] = joined(last["content"], content, self.can)
