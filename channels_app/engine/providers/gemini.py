@@ -32,5 +32,6 @@ class Gemini(Provider):
     probe = Probe("/v1beta/models?pageSize=1")
 
     def url(self, base_url: str, operation: str, model: str) -> str:
-        """Return the full URL of an operation; the list of models calls each of them `models/…`."""
-        return super().url(base_url, operation, model.removeprefix("models/"))
+        """Return the full URL of an operation; the lists of models call each `models/…`, or `tunedModels/…`."""
+        url = super().url(base_url, operation, model.removeprefix("models/"))
+        return url.replace("/models/tunedModels/", "/tunedModels/")

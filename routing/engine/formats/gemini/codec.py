@@ -16,6 +16,7 @@ from routing.engine.codec import (
 from routing.engine.formats.gemini.request import decode_count_request, decode_request, encode_request
 from routing.engine.formats.gemini.response import decode_answer, decode_count, decode_error, encode_answer
 from routing.engine.formats.gemini.stream import GeminiDecoder, GeminiEncoder
+from routing.engine.formats.gemini.vocabulary import resource_name
 from routing.engine.messages import ChatAnswer, ChatRequest
 
 
@@ -65,7 +66,7 @@ class GeminiCodec(ClientCodec, UpstreamCodec):
     def encode_count_request(self, exchange: Exchange) -> Written:
         """Return the request in the envelope that counts its system prompt and tools too; see the contract."""
         written = encode_request(exchange)
-        model = f"models/{exchange.target.model}"
+        model = resource_name(exchange.target.model)
         written.body = {"generateContentRequest": {"model": model, **written.body}}
         return written
 

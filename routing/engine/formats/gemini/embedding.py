@@ -19,6 +19,7 @@ from routing.engine.embedding import (
 )
 from routing.engine.errors import BadRequest
 from routing.engine.format import Route
+from routing.engine.formats.gemini.vocabulary import resource_name
 from routing.engine.losses import Losses
 from routing.engine.wirejson import decode
 
@@ -116,7 +117,7 @@ class GeminiEmbeddingCodec(EmbeddingClient, EmbeddingUpstream):
         texts = request.texts()
         if request.user:
             losses.dropped("user")
-        name = request.model if request.model.startswith("tunedModels/") else f"models/{request.model}"
+        name = resource_name(request.model)
         bodies: list[dict[str, Any]] = []
         for place, text in enumerate(texts):
             body: dict[str, Any] = {"model": name, "content": {"parts": [{"text": text}]}}

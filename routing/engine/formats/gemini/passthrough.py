@@ -12,7 +12,7 @@ from routing.engine.body import Members, read_any, read_members, refuse_other_ki
 from routing.engine.errors import BadRequest, GatewayError
 from routing.engine.format import Answer, Asked, Route, StreamReader
 from routing.engine.formats.gemini.usage import queries_in, queries_of, with_searches
-from routing.engine.formats.gemini.vocabulary import ErrorObject, UsageCounts, error_body
+from routing.engine.formats.gemini.vocabulary import ErrorObject, UsageCounts, error_body, resource_name
 from routing.engine.wirejson import decode, is_json
 
 #: What a count may wrap the request in.
@@ -58,7 +58,7 @@ def write_request(body: bytes, asked: Asked, model: str) -> bytes:
 def _renamed(members: Members, model: str) -> dict[str, bytes]:
     if not isinstance(read_any(members, "model"), str):
         return {}
-    return {"model": _encode(model if model.startswith("tunedModels/") else f"models/{model}")}
+    return {"model": _encode(resource_name(model))}
 
 
 def _rename_each(requests: bytes, model: str) -> bytes:

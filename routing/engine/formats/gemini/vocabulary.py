@@ -196,6 +196,11 @@ def model_card(model: str) -> bytes:
     return _encode(_card(model))
 
 
+def resource_name(model: str) -> str:
+    """Return an upstream's model as bodies name it; whoever took it from the upstream's listing has it so already."""
+    return model if model.startswith(("models/", "tunedModels/")) else f"models/{model}"
+
+
 def _card(model: str) -> dict[str, Any]:
     return {
         "name": model if model.startswith("tunedModels/") else f"models/{model}",

@@ -252,6 +252,12 @@ def test_url_of_an_operation(provider, wanted, model, url, also_pasted):
         assert asked_at(provider, pasted, wanted, model) == url, pasted
 
 
+def test_a_tuned_model_of_gemini_is_a_resource_of_its_own():
+    gemini = PROVIDERS["gemini"]
+    url = gemini.url(gemini.base_url, "gemini:countTokens", "tunedModels/mine")
+    assert url == "https://generativelanguage.googleapis.com/v1beta/tunedModels/mine:countTokens"
+
+
 @pytest.mark.parametrize(
     ("provider", "pasted", "sentence"),
     [

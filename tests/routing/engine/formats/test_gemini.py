@@ -84,7 +84,8 @@ def test_body_that_repeats_the_model_agrees_with_the_path():
     raw, asked = ask("embedContent", model="models/m", content={"parts": []})
     assert GEMINI.write_request(raw, asked, "m") is raw
     assert GEMINI.write_request(raw, asked, "x") == raw.replace(b"models/m", b"models/x")
-    assert json.loads(GEMINI.write_request(raw, asked, "tunedModels/t"))["model"] == "tunedModels/t"
+    for resource in ("tunedModels/t", "models/t"):
+        assert json.loads(GEMINI.write_request(raw, asked, resource))["model"] == resource
 
 
 def test_batch_names_the_model_in_each_request():
