@@ -6,8 +6,10 @@ import pytest
 
 from analytics.engine.copy_text import LONG_TEXT_LIMITS
 from channels_app.engine.capabilities import Capabilities
+from channels_app.engine.providers import PROVIDERS
 from routing.engine.losses import Losses, listed, lossy
 from routing.engine.relay import MAX_WARNINGS_CHARS
+from routing.engine.trial import Trial
 from tests.routing.engine import claude
 from tests.routing.engine.cast import channel
 from tests.routing.engine.harness import GOOD_STREAM, PATHS, Harness, Step, streamed
@@ -244,3 +246,53 @@ def test_a_loss_is_refused_by_the_name_that_the_client_knows():
     losses.emulated("system")
     assert losses.drops == ("stop_sequences", "seed")
     assert lossy("`m` is served over x", losses.drops).param == "stop_sequences"
+
+
+THOUGHTS = {
+    "openai-chat": ("anthropic", HI | {"reasoning_effort": "high"}, "messages", "reasoning_content"),
+    "openai-responses": ("anthropic", {"model": "m", "reasoning": {"effort": "high"}}, "input", "reasoning"),
+    "anthropic": ("gemini", HI | {"max_tokens": 9000, "thinking": {"type": "adaptive"}}, "messages", "thinking"),
+    "gemini": (
+        "openai-responses",
+        {"generationConfig": {"thinkingConfig": {"thinkingLevel": "HIGH"}}},
+        "contents",
+        "thought",
+    ),
+}
+TURNS = {
+    "openai-chat": [
+        {"role": "user", "content": "a"},
+        {"role": "assistant", "content": "b", "reasoning_content": "hm"},
+        {"role": "user", "content": "c"},
+    ],
+    "openai-responses": [
+        {"role": "user", "content": "a"},
+        {"type": "reasoning", "id": "rs_1", "summary": [{"type": "summary_text", "text": "hm"}]},
+        {"role": "assistant", "content": "b"},
+        {"role": "user", "content": "c"},
+    ],
+    "anthropic": [
+        {"role": "user", "content": "a"},
+        {"role": "assistant", "content": [{"type": "thinking", "thinking": "hm", "signature": "c2ln"}]},
+        {"role": "user", "content": "c"},
+    ],
+    "gemini": [
+        {"role": "user", "parts": [{"text": "a"}]},
+        {"role": "model", "parts": [{"text": "hm", "thought": True}, {"text": "b"}]},
+        {"role": "user", "parts": [{"text": "c"}]},
+    ],
+}
+
+
+@pytest.mark.parametrize("client", THOUGHTS)
+def test_thinking_of_earlier_turns_is_told_by_its_own_name_and_not_as_the_wish_to_think(client):
+    upstream, body, member, name = THOUGHTS[client]
+    provider, model = {
+        "anthropic": ("anthropic", "claude-sonnet-4-6"),
+        "gemini": ("gemini", "gemini-3-flash"),
+        "openai-responses": ("openai", "gpt-5.6"),
+    }[upstream]
+    can = PROVIDERS[provider].capabilities_of(upstream, model)
+    asked = json.dumps(body | {member: TURNS[client]}).encode()
+    tried = Trial(client, upstream, model, provider, can).request(asked)
+    assert set(tried.warnings) == {"dropped:thinking", f"dropped:{name}"}

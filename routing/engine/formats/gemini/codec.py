@@ -28,6 +28,7 @@ class GeminiCodec(ClientCodec, UpstreamCodec):
     count_operation = "gemini:countTokens"
     spelling = {
         "messages": "contents",
+        "earlier_thinking": "thought",
         "max_tokens": "maxOutputTokens",
         "top_p": "topP",
         "top_k": "topK",

@@ -37,6 +37,7 @@ class OpenAIChatCodec(ClientCodec, UpstreamCodec):
     spelling = {
         "cache_key": "prompt_cache_key",
         "choices": "n",
+        "earlier_thinking": "reasoning_content",
         "max_tokens": "max_completion_tokens",
         "thinking": "reasoning_effort",
     }

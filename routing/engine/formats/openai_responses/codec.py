@@ -31,6 +31,7 @@ class OpenAIResponsesCodec(ClientCodec, UpstreamCodec):
     spelling = {
         "max_tokens": "max_output_tokens",
         "messages": "input",
+        "earlier_thinking": "reasoning",
         "thinking": "reasoning",
         "response_format": "text.format",
         "verbosity": "text.verbosity",
