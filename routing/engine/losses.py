@@ -70,7 +70,9 @@ class Losses:
         return tuple(name for name in names if self.spelled(name) == name)
 
     def dropped(self, name: str) -> None:
-        """Note that something did not arrive at all."""
+        """Note that something did not arrive at all, even where it was to be kept by other means."""
+        for each in (name, self.spelled(name)):
+            self._codes.pop(f"emulated:{each}", None)
         self._note("dropped", name)
 
     def left_behind(self) -> None:

@@ -23,7 +23,7 @@ class GeminiCodec(ClientCodec, UpstreamCodec):
     """Gemini generateContent, both ways."""
 
     name = "gemini"
-    lacks = frozenset({"logit_bias", "verbosity", "parallel_tool_calls", "user", "metadata", "citations"})
+    lacks = frozenset({"logit_bias", "verbosity", "parallel_tool_calls", "user", "metadata", "name", "citations"})
     media = frozenset({"image", "document", "audio", "video"})
     count_operation = "gemini:countTokens"
     spelling = {
@@ -40,7 +40,7 @@ class GeminiCodec(ClientCodec, UpstreamCodec):
         "service_tier": "serviceTier",
         "thinking": "thinkingConfig",
         "detail": "mediaResolution",
-        "response_format": "responseSchema",
+        "response_format": "responseMimeType",
         "tool_choice": "toolConfig",
         "allowed_tools": "allowedFunctionNames",
         "web_search": "googleSearch",

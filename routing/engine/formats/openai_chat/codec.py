@@ -31,6 +31,7 @@ class OpenAIChatCodec(ClientCodec, UpstreamCodec):
     lacks = frozenset({"citations"})
     media = frozenset({"image", "document", "audio", "video"})
     takes = SHARED
+    searches = frozenset({"context_size", "place"})
     rare = frozenset({"store", "prediction", "moderation"})
     linked = frozenset({"image", "audio", "video"})
     forgets_state = True
