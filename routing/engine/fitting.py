@@ -305,9 +305,13 @@ class _Fitting:
             if part.text is None:
                 self.losses.dropped(part.kind)
             return cast(P, Text(part.text)) if part.text else None
-        if isinstance(part, Text) and part.only_for and part.only_for != self.target.format:
+        if isinstance(part, Text) and not self._is_for(part):
             return None
         return self._media(part) if isinstance(part, Media) else part
+
+    def _is_for(self, text: Text) -> bool:
+        """Whether a text is meant for the target, and no note to another."""
+        return not text.only_for or (text.only_for == self.target.format and self.can.inventors_notes)
 
     def _media(self, media: M) -> M:
         changes: dict[str, Any] = {}
@@ -328,7 +332,7 @@ class _Fitting:
     def rest(self, request: ChatRequest) -> ChatRequest:
         system = request.system
         if system:
-            system = tuple(part for part in system if not part.only_for or part.only_for == self.target.format)
+            system = tuple(part for part in system if self._is_for(part))
         native = request.native
         if lost := [name for name in native if not self._takes(name)]:
             for name in lost:
