@@ -31,6 +31,8 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
     names: bool = True
     #: Text may come as a list of parts, which keeps its blocks apart; else it is one string (chat formats).
     text_parts: bool = True
+    #: What a client notes in its prompt for the inventor of the format alone (Claude Code's billing header) is read.
+    inventors_notes: bool = True
     #: Media by URL are fetched by the upstream; else they must be sent inline, but for addresses that begin like these.
     image_urls: bool = True
     own_urls: tuple[str, ...] = ()

@@ -195,6 +195,7 @@ CLAUDE_MODELS: Facts = (
 COMPATIBLE_MESSAGES = replace(
     CLAUDE,
     cache_control=False,
+    inventors_notes=False,
     prefill="loose",
     strict_tools=False,
     web_search=False,

@@ -167,7 +167,8 @@ class UpstreamCodec(ABC):
     """
 
     name: ClassVar[str]
-    #: Features (fields of ChatRequest, and `detail`) that the format has no slot for: dropped with a warning.
+    #: Features (fields of ChatRequest, `name` of messages, `detail` of media) that the format has no slot for: dropped
+    #: with a warning.
     lacks: ClassVar[frozenset[str]] = frozenset()
     #: Features whose loss would change the answer silently: refused with 400 (`choices`, `logprobs`).
     refuses: ClassVar[frozenset[str]] = frozenset()
@@ -179,6 +180,8 @@ class UpstreamCodec(ABC):
     takes: ClassVar[frozenset[str]] = frozenset()
     #: Members of the format that only those of its upstreams know whose `rare_members` name them.
     rare: ClassVar[frozenset[str]] = frozenset()
+    #: What it can be told of a web search (fields of `Search`).
+    searches: ClassVar[frozenset[str]] = frozenset()
     #: The format that this one is another host's envelope of: its native parts, tools and members are kept.
     issuer: ClassVar[str] = ""
 

@@ -11,6 +11,7 @@ import msgspec
 from msgspec.structs import replace
 
 from routing.engine.codec import Exchange, UpstreamCodec
+from routing.engine.declarations import note_members, note_search
 from routing.engine.errors import BadRequest
 from routing.engine.messages import (
     ChatRequest,
@@ -31,10 +32,10 @@ from routing.engine.turns import repair
 #: Members of a body that ask for state kept by the upstream: another upstream cannot have it.
 _STATEFUL = ("previous_response_id", "conversation", "background", "prompt", "cachedContent")
 #: Members left out without a word: those without any effect on the answer, and those that say in other words what a
-#: field of the request says as well (`user`, `thinking`), kept for an upstream that knows no other words.
+#: field of the request says as well (`thinking`), kept for an upstream that knows no other words.
 _SILENT = frozenset(
     {"stream_options", "include", "betas"}
-    | {"safety_identifier", "enable_thinking", "thinking_budget", "think", "thinking", "reasoning"}
+    | {"enable_thinking", "thinking_budget", "think", "thinking", "reasoning"}
     | {"mediaResolution"}
 )
 #: Members whose loss is told as that of the feature, too, which has other names elsewhere.
@@ -210,6 +211,8 @@ class _Fitting:
     def _tool(self, tool: Tool) -> Tool | None:
         if tool.kind == "hosted":
             return self._hosted(tool)
+        if tool.format != self.own_format:
+            note_members(tool, self.losses)
         name = self.exchange.names.fit(tool.name)
         if tool.kind == "custom":
             # Also where it stays what it is: some upstreams call it as a function all the same.
@@ -228,6 +231,7 @@ class _Fitting:
         if tool.name == "web_search":
             if self.can.web_search:
                 self.losses.emulated("web_search")
+                note_search(tool, self.codec, self.losses)
                 return tool
             self.losses.dropped("web_search")
         else:
@@ -249,6 +253,8 @@ class _Fitting:
     # --- history -------------------------------------------------------------------------------------------------
 
     def history(self, request: ChatRequest) -> ChatRequest:
+        if "name" in self.codec.lacks and any(message.name for message in request.messages):
+            self.losses.dropped("name")
         messages = repair(request.messages, self.losses)
         custom = {self.exchange.names.restore(tool.name) for tool in request.tools if tool.kind == "custom"}
         fitted = tuple(
@@ -299,9 +305,13 @@ class _Fitting:
             if part.text is None:
                 self.losses.dropped(part.kind)
             return cast(P, Text(part.text)) if part.text else None
-        if isinstance(part, Text) and part.only_for and part.only_for != self.target.format:
+        if isinstance(part, Text) and not self._is_for(part):
             return None
         return self._media(part) if isinstance(part, Media) else part
+
+    def _is_for(self, text: Text) -> bool:
+        """Whether a text is meant for the target, and no note to another."""
+        return not text.only_for or (text.only_for == self.target.format and self.can.inventors_notes)
 
     def _media(self, media: M) -> M:
         changes: dict[str, Any] = {}
@@ -322,12 +332,12 @@ class _Fitting:
     def rest(self, request: ChatRequest) -> ChatRequest:
         system = request.system
         if system:
-            system = tuple(part for part in system if not part.only_for or part.only_for == self.target.format)
+            system = tuple(part for part in system if self._is_for(part))
         native = request.native
         if lost := [name for name in native if not self._takes(name)]:
             for name in lost:
                 value = native[name]
-                if name in _SILENT or value in _USUAL or value == request.user:
+                if value in _USUAL or value == request.user or self._is_said_elsewhere(name, value, request):
                     continue
                 if name in _FEATURES:
                     self.losses.dropped(_FEATURES[name])
@@ -336,6 +346,14 @@ class _Fitting:
         if native is request.native and len(system) == len(request.system):
             return request
         return replace(request, system=system, native=native)
+
+    def _is_said_elsewhere(self, name: str, value: Any, request: ChatRequest) -> bool:
+        """Whether a member has no effect, or a field of the request says the same and was not dropped itself."""
+        if name == "safety_identifier":
+            return bool(request.user)
+        if name == "chat_template_kwargs":
+            return isinstance(value, dict) and value.keys() <= {"enable_thinking", "thinking"}
+        return name in _SILENT
 
     def _takes(self, name: str) -> bool:
         """Whether a member of the body that the conversation has no field for means something to the target."""

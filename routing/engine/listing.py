@@ -38,7 +38,15 @@ def closest_path(path: str, known: list[str]) -> str:
     if len(path) > _MAX_PATH_CHARS:
         return ""
     model, mark, _ = path.rpartition(":")
-    methods = [f"{model}:{method}" for name in FORMATS for method in FORMATS[name].methods] if mark else []
+    # Some libraries ask a version of the paths that is not served (`/v1alpha/…`).
+    served = "/v1beta/" + model.removeprefix("/").partition("/")[2]
+    methods = [
+        asked
+        for name in (FORMATS if mark else ())
+        for method in FORMATS[name].methods
+        for asked in (f"{model}:{method}", f"{served}:{method}")
+        if FORMATS[name].route(asked) is not None
+    ]
     return next(iter(get_close_matches(path, [*known, *methods], n=1, cutoff=0.75)), "")
 
 

@@ -10,6 +10,8 @@ from routing.engine.errors import BadRequest
 #: What a name may not hold, since codes stand in a header, parted by commas; many names are the client's own words.
 _UNFIT = re.compile(r"[^!-+\--~]")
 _MAX_NAME_CHARS = 80
+#: What a client's `spelling` calls the thinking in its own messages, where that is not `thinking`.
+EARLIER_THINKING = "earlier_thinking"
 #: How many losses a refusal names.
 _MAX_NAMED = 20
 
@@ -68,8 +70,14 @@ class Losses:
         return tuple(name for name in names if self.spelled(name) == name)
 
     def dropped(self, name: str) -> None:
-        """Note that something did not arrive at all."""
+        """Note that something did not arrive at all, even where it was to be kept by other means."""
+        for each in (name, self.spelled(name)):
+            self._codes.pop(f"emulated:{each}", None)
         self._note("dropped", name)
+
+    def left_behind(self) -> None:
+        """Note that thinking of earlier turns did not arrive: `thinking`, but not what says how much to think now."""
+        self._note("dropped", "thinking", EARLIER_THINKING)
 
     def emulated(self, name: str) -> None:
         """Note that the meaning was kept by other means."""
@@ -79,11 +87,11 @@ class Losses:
         """Note that a number was brought within the upstream's limits."""
         self._note("clamped", name)
 
-    def _note(self, what: str, name: str) -> None:
+    def _note(self, what: str, name: str, feature: str = "") -> None:
         if len(name) > _MAX_NAME_CHARS or _UNFIT.search(name):
             name = _UNFIT.sub("_", name[:_MAX_NAME_CHARS])
         self._codes[f"{what}:{name}"] = None
-        if (own := self._spelling.get(name)) is not None:
+        if (own := self._spelling.get(feature or name)) is not None:
             self._codes[f"{what}:{own}"] = None
 
     def spelled(self, name: str) -> str:

@@ -51,7 +51,7 @@ async def relay(call: Call, answer: Committed, reply: Reply, gateway: Gateway) -
         else:
             await _relay_whole(call, answer, reply)
     finally:
-        call.warnings = (*call.clamps, *answer.passage.warnings)
+        call.warnings = _warnings(answer)
         await answer.response.close()
 
 
@@ -149,9 +149,14 @@ def _last_words(
 
 def _about(answer: Committed) -> list[Header]:
     """Return the upstream's own id, and what could not be carried whole as far as it is known by now."""
-    codes = (*answer.passage.call.clamps, *answer.passage.warnings)
+    codes = _warnings(answer)
     warnings = [(b"x-routex-warnings", listed(codes, MAX_WARNINGS_CHARS).encode("ascii", "replace"))] if codes else []
     return [*told_id(answer.response.headers), *warnings]
+
+
+def _warnings(answer: Committed) -> tuple[str, ...]:
+    """Return the codes of what was changed before the channel was chosen and for it, each once."""
+    return tuple(dict.fromkeys((*answer.passage.call.clamps, *answer.passage.warnings)))
 
 
 def answer_headers(call: Call, candidate: Candidate) -> list[Header]:

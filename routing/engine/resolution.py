@@ -15,6 +15,7 @@ from tenants.engine.principal import Principal
 
 #: A public model's name; an alias; a channel's slug before the model.
 ReadAs = Literal["name", "alias", "channel"]
+_WINDOW = "[1m]"
 IsMeant = Callable[[Candidate], bool]
 #: Suggestions are for people who mistyped: longer names are not compared, nor more of them searched or compared.
 _MAX_COMPARED_CHARS = 200
@@ -58,18 +59,22 @@ def once_each(groups: Iterable[list[Candidate]]) -> list[list[Candidate]]:
 
 def check_asked(principal: Principal, asked: str) -> None:
     """Raise Forbidden for a name that the key may not ask for, whatever it stands for."""
-    if not principal.may_use_model(asked):
+    if not _may_ask(principal, asked):
         raise Forbidden(
             f"Key `{principal.key_slug}` may not use `{named(asked)}`. Allowed: {', '.join(principal.models)}.",
             param="model",
         )
 
 
+def _may_ask(principal: Principal, asked: str) -> bool:
+    return principal.may_use_model(asked) or principal.may_use_model(_without_window(asked))
+
+
 def is_served(snapshot: Snapshot, principal: Principal, asked: str) -> bool:
     """Whether the key may ask for this name, and an enabled channel that it may use serves what it stands for."""
     model, channel_slug, _ = look_up(snapshot, asked)
     return (
-        principal.may_use_model(asked)
+        _may_ask(principal, asked)
         and principal.may_use_model(model)
         and any(
             candidate.channel.spec.is_enabled
@@ -85,7 +90,7 @@ def look_up(snapshot: Snapshot, asked: str, is_meant: IsMeant | None = None) -> 
 
     First a model that a channel lists under this very name, then an alias, then a channel before the first `/` or `,`.
     What is none of these may be a model that a glob matches: a channel that takes every name does not take aliases
-    away, nor what names another channel.
+    away, nor what names another channel. A window's size after a name is its client's note to itself.
 
     Args:
         snapshot: the tenant's configuration.
@@ -95,9 +100,18 @@ def look_up(snapshot: Snapshot, asked: str, is_meant: IsMeant | None = None) -> 
     """
     if snapshot.is_named(asked):
         return asked, "", "name"
+    if asked not in snapshot.document.aliases:
+        asked = _without_window(asked)
+    if snapshot.is_named(asked):
+        return asked, "", "name"
     alias = snapshot.document.aliases.get(asked)
     model, channel_slug = _look_up_target(snapshot, asked if alias is None else alias, is_meant)
     return model, channel_slug, "alias" if alias is not None else "channel" if channel_slug else "name"
+
+
+def _without_window(name: str) -> str:
+    """Return a model's name without the mark that Claude Code puts behind it for a window of a million tokens."""
+    return name.removesuffix(_WINDOW)
 
 
 def _look_up_target(snapshot: Snapshot, name: str, is_meant: IsMeant | None) -> tuple[str, str]:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import msgspec
 
 from channels_app.engine.capabilities import Capabilities
 from routing.engine.losses import Losses
 from routing.engine.messages import ChatAnswer, ChatRequest, StreamEvent
+
+#: An option that counts tokens.
+Tokens = Annotated[int, msgspec.Meta(ge=1)]
 
 
 class NoOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -39,6 +42,10 @@ class Transformer:
     options: ClassVar[type[msgspec.Struct]] = NoOptions
     #: Set on those that say which format a channel is spoken to in: they change nothing else.
     format: ClassVar[str] = ""
+
+    def options_for(self, model: str, options: Any) -> Any:
+        """Return the options for one of the upstream's models, where what is left open depends on it."""
+        return options
 
     def can(self, capabilities: Capabilities, options: Any) -> Capabilities:
         """Return what the target is to be taken for."""

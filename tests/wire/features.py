@@ -106,6 +106,9 @@ FEATURES: dict[str, dict[str, Body]] = {
         "openai-responses": responses(HI, {"role": "developer", "content": "Now in French."}),
         "anthropic": anthropic(HI, {"role": "system", "content": "Now in French."}),
     },
+    "Name of the speaker": {
+        "openai-chat": chat({"role": "user", "content": "hi", "name": "ann"}),
+    },
     "Image as base64": {
         "openai-chat": chat(user({"type": "image_url", "image_url": {"url": f"data:image/png;base64,{PNG}"}})),
         "openai-responses": responses(user({"type": "input_image", "image_url": f"data:image/png;base64,{PNG}"})),
@@ -174,6 +177,12 @@ FEATURES: dict[str, dict[str, Body]] = {
         "openai-responses": responses(tools=[{"type": "web_search"}]),
         "anthropic": anthropic(tools=[{"type": "web_search_20250305", "name": "web_search"}]),
         "gemini": gemini(tools=[{"googleSearch": {}}]),
+    },
+    "Domains to search in": {
+        "openai-responses": responses(tools=[{"type": "web_search", "filters": {"allowed_domains": ["a.example"]}}]),
+        "anthropic": anthropic(
+            tools=[{"type": "web_search_20250305", "name": "web_search", "allowed_domains": ["a.example"]}]
+        ),
     },
     "Hosted code execution": {
         "openai-responses": responses(tools=[{"type": "code_interpreter", "container": {"type": "auto"}}]),

@@ -9,6 +9,7 @@ from channels_app.engine.providers import PROVIDERS
 from routex_site import ROOT
 from routing.engine.errors import GatewayError
 from routing.engine.formats import CODECS, client_codec
+from routing.engine.losses import EARLIER_THINKING
 from routing.engine.trial import Trial
 from tests.wire.features import FEATURES, FORMATS, Body
 
@@ -20,8 +21,6 @@ UPSTREAMS = {
     "anthropic": ("Anthropic Messages", "anthropic", "claude-sonnet-4-6"),
     "gemini": ("Gemini", "gemini", "gemini-3-flash"),
 }
-#: What the formats' own words do not say: thinking of earlier turns is none that a request asks for.
-OUR_WORDS = {"thinking"}
 INTRODUCTION = """\
 # What a translation keeps
 
@@ -80,9 +79,9 @@ def as_the_client_calls_it(client: str, codes: Sequence[str]) -> list[str]:
     again: set[str] = set()
     for code in codes:
         what, _, name = code.partition(":")
-        own = f"{what}:{codec.spelling.get(name)}"
-        if own in codes:
-            again.add(own if name in OUR_WORDS else code)
+        features = (name, EARLIER_THINKING) if name == "thinking" else (name,)
+        if any(f"{what}:{codec.spelling.get(feature)}" in codes for feature in features):
+            again.add(code)
     return [code for code in codes if code not in again]
 
 

@@ -13,7 +13,7 @@ class AnthropicCompatible(Provider):
     label = "Anthropic-compatible"
     # What calls itself so is taken at its word: its bytes pass like the inventor's.
     is_genuine = True
-    capabilities = {"anthropic": replace(COMPATIBLE_MESSAGES, cache_control=True)}
+    capabilities = {"anthropic": replace(COMPATIBLE_MESSAGES, cache_control=True, inventors_notes=True)}
     models = CLAUDE_MODELS
     base_url_example = "https://host.example"
     needs_credential = False

@@ -60,7 +60,7 @@ def _step(entry: Entry, model: str | None) -> Step | None:
         raise ValueError(f"transformer {name}: {error}") from error
     if model is not None and models is not None and not any(fnmatchcase(model, glob) for glob in models):
         return None
-    return step
+    return step if model is None else Step(transformer, transformer.options_for(model, step.options))
 
 
 def _named(entry: Any) -> tuple[str, dict[str, Any]]:

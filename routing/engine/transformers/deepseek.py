@@ -8,13 +8,13 @@ import msgspec
 from msgspec.structs import replace
 
 from channels_app.engine.capabilities import Capabilities
-from routing.engine.transformer import Transformer
+from routing.engine.transformer import Tokens, Transformer
 
 
 class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """`max_tokens`: the most that the model writes."""
 
-    max_tokens: int = 8192
+    max_tokens: Tokens = 8192
 
 
 class DeepSeek(Transformer):
@@ -31,5 +31,7 @@ class DeepSeek(Transformer):
             max_output=min(options.max_tokens, capabilities.max_output or options.max_tokens),
             reasoning_content_input=True,
             thinking_switch="thinking",
+            efforts=("low", "high", "max"),
+            effort_words=(("medium", "high"), ("xhigh", "high")),
             cache_control=False,
         )

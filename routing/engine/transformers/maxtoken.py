@@ -8,13 +8,13 @@ import msgspec
 from msgspec.structs import replace
 
 from channels_app.engine.capabilities import Capabilities
-from routing.engine.transformer import Transformer
+from routing.engine.transformer import Tokens, Transformer
 
 
 class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """`max_tokens`: the limit, the model's own without one; `field`: an unusual member of the body that carries it."""
 
-    max_tokens: int | None = None
+    max_tokens: Tokens | None = None
     field: str = ""
 
 

@@ -12,15 +12,20 @@ from routing.engine.losses import Losses
 from routing.engine.messages import ChatRequest
 from routing.engine.transformer import Transformer, merged
 
+_CACHING = ("claude", "gemini")
+
 
 class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """`provider`, `models`, `transforms`, `route`: as OpenRouter documents them; `cache_control`: keep breakpoints."""
+    """`provider`, `transforms`, `route`: as OpenRouter documents them; `fallback_models`: its `models`.
+
+    `cache_control`: keep breakpoints; without it, for the models that take them.
+    """
 
     provider: dict[str, Any] | None = None
     fallback_models: list[str] | None = None
     transforms: list[str] | None = None
     route: str | None = None
-    cache_control: bool = True
+    cache_control: bool | None = None
 
 
 class OpenRouter(Transformer):
@@ -30,10 +35,19 @@ class OpenRouter(Transformer):
     summary = "Spells reasoning OpenRouter's way and adds its routing preferences."
     options = Options
 
+    def options_for(self, model: str, options: Any) -> Any:
+        """Return the options with breakpoints for the vendors that cache by them."""
+        if options.cache_control is not None:
+            return options
+        return replace(options, cache_control=any(vendor in model.lower() for vendor in _CACHING))
+
     def can(self, capabilities: Capabilities, options: Any) -> Capabilities:
         """Return an upstream of that kind."""
         return replace(
-            capabilities, thinking_switch="reasoning", reasoning_field="reasoning", cache_control=options.cache_control
+            capabilities,
+            thinking_switch="reasoning",
+            reasoning_field="reasoning",
+            cache_control=options.cache_control is not False,
         )
 
     def request(self, request: ChatRequest, losses: Losses, options: Any) -> ChatRequest:

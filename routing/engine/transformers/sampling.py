@@ -19,6 +19,11 @@ class Range(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     max: float | None = None
     default: float | None = None
 
+    def __post_init__(self) -> None:
+        """Refuse bounds that hold nothing."""
+        if self.min is not None and self.max is not None and self.min > self.max:
+            raise ValueError(f"`min` {self.min:g} is above `max` {self.max:g}")
+
     def within(self, value: float | None) -> float | None:
         """Return the value within the bounds."""
         if value is None:

@@ -342,3 +342,15 @@ async def test_a_form_is_reserved_by_the_length_that_the_client_says(tmp_path, s
     headers = {"content-type": "multipart/form-data; boundary=b"} | ({} if says_its_length else {"content-length": ""})
     await harness.ask(form, path=PATHS["openai-transcription"], headers=headers)
     assert harness.record.decision.worst_cost_nano_usd == pytest.approx(tokens * 1000 + 100 * 10_000, rel=0.01)
+
+
+async def test_an_answer_cut_twice_is_told_once(tmp_path):
+    harness = Spending(tmp_path, quotas=(usd(3_000_000),))
+    harness.provider.endpoints = {"openai-chat": "/chat"}
+    harness.provider.is_genuine = False
+    harness.provider.capabilities = {"openai-chat": Capabilities(max_output=100)}
+    answer = await harness.ask(BODIES["openai-chat"], path=PATHS["openai-chat"])
+    assert answer.status == 200
+    told = answer.headers["x-routex-warnings"].split(", ")
+    assert "clamped:max_tokens" in told and len(told) == len(set(told))
+    assert harness.record.warnings == answer.headers["x-routex-warnings"]

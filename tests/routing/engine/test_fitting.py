@@ -1,11 +1,13 @@
 """A conversation is fitted to its target: what has no slot there is named, moved, cut or refused."""
 
+import json
 from typing import Any, ClassVar
 
 import pytest
 from msgspec.structs import replace
 
 from channels_app.engine.capabilities import Capabilities
+from channels_app.engine.providers import PROVIDERS
 from routing.engine.codec import Exchange, Target
 from routing.engine.errors import BadRequest
 from routing.engine.fitting import fit
@@ -22,6 +24,7 @@ from routing.engine.messages import (
     ToolChoice,
     ToolResult,
 )
+from routing.engine.trial import Trial
 
 ABLE = Capabilities(
     cache_key=True, custom_tools=True, allowed_tools=True, web_search=True, top_k=True, verbosity=True, metadata=True
@@ -258,6 +261,20 @@ def test_a_clients_own_bookkeeping_is_left_out_without_a_word():
     exchange = fitted(system=(Text("billing", only_for="one"), Text("Be brief.")))
     assert exchange.request.system == (Text("Be brief."),)
     assert exchange.losses.codes == ()
+
+
+@pytest.mark.parametrize(
+    ("provider", "is_kept"),
+    [("anthropic", True), ("anthropic-compatible", True), ("deepseek", False), ("moonshot", False), ("zhipu", False)],
+)
+def test_a_billing_header_goes_to_the_inventor_of_its_format_alone(provider, is_kept):
+    can = PROVIDERS[provider].capabilities_of("anthropic", "m")
+    told = {"model": "m", "max_tokens": 9, "messages": [{"role": "user", "content": "hi"}]}
+    billing = {"type": "text", "text": "x-anthropic-billing-header: cc_version=2; cc_entrypoint=cli;"}
+    asked = told | {"system": [billing, {"type": "text", "text": "You look for birds."}]}
+    tried = Trial("anthropic", "anthropic", "m", provider, can).request(json.dumps(asked).encode())
+    assert [billing in tried.body["system"], len(tried.body["system"])] == [is_kept, 1 + is_kept]
+    assert tried.warnings == ()
 
 
 @pytest.mark.parametrize(

@@ -158,6 +158,12 @@ async def test_a_path_that_is_nearly_right_is_told(path):
     assert answer.status == 404 and "Did you mean /v1/" in answer.json["error"]["message"]
 
 
+async def test_another_version_of_a_path_is_told_the_one_that_is_served():
+    answer = await Harness().ask({}, path="/v1alpha/models/m:generateContent")
+    assert answer.status == 404
+    assert "Did you mean /v1beta/models/m:generateContent?" in answer.json["error"]["message"]
+
+
 async def test_a_channels_format_is_about_conversations_only():
     harness = Harness(sound(b"ID3"), channels=[channel("a", format="anthropic")])
     assert (await harness.ask(SPEECH, path=PATHS["openai-speech"])).status == 200

@@ -57,6 +57,25 @@ def test_a_channel_that_takes_every_name_takes_neither_aliases_nor_other_channel
     assert [(c.channel.spec.slug, c.upstream_model) for c in found] == [("main", "m")]
 
 
+@pytest.mark.parametrize("asked", ["m[1m]", "main/m[1m]", "main,m[1m]", "fast[1m]"])
+@pytest.mark.parametrize("other", ["x", "*", "m*"])
+def test_a_windows_size_behind_a_name_is_no_part_of_it(asked, other):
+    known = snapshot(channel("main", models=["m"]), channel("any", models=[other]), aliases={"fast": "main/m"})
+    found, _ = resolve(known, principal(models=("main/*", "main,*", "m", "fast")), CHAT, asked)
+    assert ("main", "m") in [(c.channel.spec.slug, c.upstream_model) for c in found]
+    assert {c.upstream_model for c in found} == {"m"}
+
+
+def test_an_alias_may_say_what_serves_a_model_with_a_large_window():
+    known = snapshot(channel("a", models=["m", "large"]), aliases={"m[1m]": "large"})
+    assert [c.public_model for c in resolve(known, principal(), CHAT, "m[1m]")[0]] == ["large"]
+
+
+def test_a_window_of_a_model_that_is_not_allowed_is_not_either():
+    with pytest.raises(Forbidden):
+        resolve(snapshot(channel("a")), principal(models=("x",)), CHAT, "m[1m]")
+
+
 @pytest.mark.parametrize("asked", ["openai/m", "openai,m"])
 def test_an_exact_name_wins_over_the_channel_that_it_begins_with(asked):
     known = snapshot(channel("openai"), channel("router", models=[asked]), channel("any", models=["*"]))

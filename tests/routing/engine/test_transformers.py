@@ -6,6 +6,7 @@ import msgspec
 import pytest
 
 from channels_app.engine.capabilities import Capabilities
+from channels_app.engine.providers import PROVIDERS
 from routing.engine.answers import Collector, events_of, without_empty
 from routing.engine.losses import Losses
 from routing.engine.messages import (
@@ -25,6 +26,7 @@ from routing.engine.messages import (
 )
 from routing.engine.transformer import Chain, changed
 from routing.engine.transformers import TRANSFORMERS, chain_of
+from routing.engine.trial import Trial
 
 HI = (Message("user", (Text("hi"),)),)
 
@@ -58,6 +60,10 @@ def test_every_transformer_says_what_it_is_and_has_options_with_a_schema():
         ("nonsense", "no transformer 'nonsense'"),
         ({"maxtoken": {"max": 5}}, "max"),
         ({"sampling": {"top_p": "x"}}, "top_p"),
+        ({"sampling": {"top_p": {"min": 0.9, "max": 0.1}}}, "`min` 0.9 is above `max` 0.1"),
+        ({"maxtoken": {"max_tokens": 0}}, ">= 1"),
+        ({"maxtoken": {"max_tokens": -5}}, ">= 1"),
+        ({"deepseek": {"max_tokens": 0}}, ">= 1"),
     ],
 )
 def test_an_entry_that_means_nothing_is_named(entry, text):
@@ -192,3 +198,21 @@ def test_a_collected_stream_is_the_answer_that_it_tells():
     )
     answer = ChatAnswer("id", "m", 5, (Choice(parts, Finish("stop")), Choice((Text("second"),), Finish("length"))))
     assert streamed(Chain(), answer) == without_empty(answer)
+
+
+@pytest.mark.parametrize(
+    ("model", "is_kept"),
+    [("anthropic/claude-sonnet-4", True), ("google/Gemini-2.5-pro", True), ("deepseek/deepseek-chat", False)],
+)
+def test_openrouter_keeps_cache_breakpoints_for_models_that_take_them(model, is_kept):
+    assert chain_of(["openrouter"], model).can(Capabilities()).cache_control is is_kept
+    said = [{"openrouter": {"cache_control": not is_kept}}]
+    assert chain_of(said, model).can(Capabilities()).cache_control is not is_kept
+
+
+@pytest.mark.parametrize(("effort", "sent"), [("medium", "high"), ("xhigh", "high"), ("low", "low"), ("max", "max")])
+def test_deepseek_is_asked_for_efforts_that_it_knows(effort, sent):
+    can = PROVIDERS["openai-compatible"].capabilities_of("openai-chat", "deepseek-v4")
+    trial = Trial("openai-chat", "openai-chat", "deepseek-v4", "openai-compatible", can, chain_of(["deepseek"]))
+    body = {"model": "m", "messages": [{"role": "user", "content": "hi"}], "reasoning_effort": effort}
+    assert trial.request(msgspec.json.encode(body)).body["reasoning_effort"] == sent

@@ -6,8 +6,10 @@ import pytest
 
 from analytics.engine.copy_text import LONG_TEXT_LIMITS
 from channels_app.engine.capabilities import Capabilities
+from channels_app.engine.providers import PROVIDERS
 from routing.engine.losses import Losses, listed, lossy
 from routing.engine.relay import MAX_WARNINGS_CHARS
+from routing.engine.trial import Trial
 from tests.routing.engine import claude
 from tests.routing.engine.cast import channel
 from tests.routing.engine.harness import GOOD_STREAM, PATHS, Harness, Step, streamed
@@ -244,3 +246,154 @@ def test_a_loss_is_refused_by_the_name_that_the_client_knows():
     losses.emulated("system")
     assert losses.drops == ("stop_sequences", "seed")
     assert lossy("`m` is served over x", losses.drops).param == "stop_sequences"
+
+
+MODELS = {
+    "anthropic": ("anthropic", "claude-sonnet-4-6"),
+    "gemini": ("gemini", "gemini-3-flash"),
+    "openai-chat": ("openai", "gpt-5.6"),
+    "openai-responses": ("openai", "gpt-5.6"),
+    "cohere": ("cohere", "command-a"),
+}
+THOUGHTS = {
+    "openai-chat": ("anthropic", HI | {"reasoning_effort": "high"}, "messages", "reasoning_content"),
+    "openai-responses": ("anthropic", {"model": "m", "reasoning": {"effort": "high"}}, "input", "reasoning"),
+    "anthropic": ("gemini", HI | {"max_tokens": 9000, "thinking": {"type": "adaptive"}}, "messages", "thinking"),
+    "gemini": (
+        "openai-responses",
+        {"generationConfig": {"thinkingConfig": {"thinkingLevel": "HIGH"}}},
+        "contents",
+        "thought",
+    ),
+}
+TURNS = {
+    "openai-chat": [
+        {"role": "user", "content": "a"},
+        {"role": "assistant", "content": "b", "reasoning_content": "hm"},
+        {"role": "user", "content": "c"},
+    ],
+    "openai-responses": [
+        {"role": "user", "content": "a"},
+        {"type": "reasoning", "id": "rs_1", "summary": [{"type": "summary_text", "text": "hm"}]},
+        {"role": "assistant", "content": "b"},
+        {"role": "user", "content": "c"},
+    ],
+    "anthropic": [
+        {"role": "user", "content": "a"},
+        {"role": "assistant", "content": [{"type": "thinking", "thinking": "hm", "signature": "c2ln"}]},
+        {"role": "user", "content": "c"},
+    ],
+    "gemini": [
+        {"role": "user", "parts": [{"text": "a"}]},
+        {"role": "model", "parts": [{"text": "hm", "thought": True}, {"text": "b"}]},
+        {"role": "user", "parts": [{"text": "c"}]},
+    ],
+}
+
+
+@pytest.mark.parametrize("client", THOUGHTS)
+def test_thinking_of_earlier_turns_is_told_by_its_own_name_and_not_as_the_wish_to_think(client):
+    upstream, body, member, name = THOUGHTS[client]
+    provider, model = MODELS[upstream]
+    can = PROVIDERS[provider].capabilities_of(upstream, model)
+    asked = json.dumps(body | {member: TURNS[client]}).encode()
+    tried = Trial(client, upstream, model, provider, can).request(asked)
+    assert set(tried.warnings) == {"dropped:thinking", f"dropped:{name}"}
+
+
+# --- exactly what was lost, by the name that its author gave it ------------------------------------------------------
+
+SEARCH = {"type": "web_search_20250305", "name": "web_search", "max_uses": 8, "blocked_domains": ["a.example"]}
+TOOL = {"name": "f", "input_schema": {"type": "object"}}
+DECLARED = {"name": "f", "behavior": "NON_BLOCKING", "response": {"type": "OBJECT"}}
+GEMINI = {"contents": [{"role": "user", "parts": [{"text": "hi"}]}]}
+NAMED = {"model": "m", "messages": [{"role": "user", "content": "hi", "name": "ann"}]}
+TOLD = {
+    "a speaker's name": ("openai-chat", "anthropic", NAMED, ["dropped:name"]),
+    "a speaker's name, to Gemini": ("openai-chat", "gemini", NAMED, ["dropped:name"]),
+    "a speaker's name, to Responses": ("openai-chat", "openai-responses", NAMED, ["dropped:name"]),
+    "a speaker's name, to Cohere": ("openai-chat", "cohere", NAMED, ["dropped:name"]),
+    "who the user is, as a safety identifier": (
+        "openai-chat",
+        "gemini",
+        HI | {"safety_identifier": "ann"},
+        ["dropped:user", "dropped:safety_identifier"],
+    ),
+    "a safety identifier that is kept": ("openai-chat", "anthropic", HI | {"safety_identifier": "ann"}, []),
+    "how large a search is": (
+        "openai-chat",
+        "anthropic",
+        HI | {"web_search_options": {"search_context_size": "high"}},
+        ["emulated:web_search", "dropped:search_context_size"],
+    ),
+    "how often and where to search": (
+        "anthropic",
+        "openai-responses",
+        HI | {"max_tokens": 99, "tools": [SEARCH]},
+        ["emulated:web_search", "dropped:blocked_domains", "dropped:max_uses"],
+    ),
+    "where to search, which is kept": (
+        "openai-responses",
+        "anthropic",
+        {"model": "m", "input": "hi", "tools": [{"type": "web_search", "filters": {"allowed_domains": ["a.example"]}}]},
+        ["emulated:web_search"],
+    ),
+    "examples of a tool's input": (
+        "anthropic",
+        "gemini",
+        HI | {"max_tokens": 9, "tools": [TOOL | {"input_examples": [{"a": 1}]}]},
+        ["dropped:input_examples"],
+    ),
+    "who may call a tool": (
+        "anthropic",
+        "openai-chat",
+        HI | {"max_tokens": 9, "tools": [TOOL | {"allowed_callers": ["code_execution_20250825"]}]},
+        ["dropped:allowed_callers"],
+    ),
+    "how a tool is sent": (
+        "anthropic",
+        "openai-chat",
+        HI | {"max_tokens": 9, "tools": [TOOL | {"eager_input_streaming": True, "allowed_callers": ["direct"]}]},
+        [],
+    ),
+    "what a function does while it runs, and its result": (
+        "gemini",
+        "anthropic",
+        GEMINI | {"tools": [{"functionDeclarations": [DECLARED]}]},
+        ["dropped:behavior", "dropped:response"],
+    ),
+    "a template's switch for thinking, which is kept": (
+        "openai-chat",
+        "anthropic",
+        HI | {"chat_template_kwargs": {"enable_thinking": False}},
+        [],
+    ),
+    "a template's other variables": (
+        "openai-chat",
+        "anthropic",
+        HI | {"chat_template_kwargs": {"enable_thinking": False, "date": "today"}},
+        ["dropped:chat_template_kwargs"],
+    ),
+    "any JSON object": (
+        "gemini",
+        "anthropic",
+        GEMINI | {"generationConfig": {"responseMimeType": "application/json"}},
+        ["emulated:response_format", "emulated:responseMimeType"],
+    ),
+}
+
+
+@pytest.mark.parametrize("case", TOLD)
+def test_exactly_what_was_lost_is_told(case):
+    client, upstream, body, told = TOLD[case]
+    provider, model = MODELS[upstream]
+    can = PROVIDERS[provider].capabilities_of(upstream, model)
+    assert list(Trial(client, upstream, model, provider, can).request(json.dumps(body).encode()).warnings) == told
+
+
+def test_what_was_dropped_in_the_end_is_not_told_as_kept_by_other_means():
+    losses = Losses({"web_search": "googleSearch"})
+    losses.emulated("web_search")
+    losses.emulated("system")
+    losses.dropped("web_search")
+    assert losses.codes == ("emulated:system", "dropped:web_search", "dropped:googleSearch")

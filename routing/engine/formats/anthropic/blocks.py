@@ -93,7 +93,7 @@ class _Conversing:
         if isinstance(part, Text):
             return bool(part.text.strip())
         if isinstance(part, Reasoning) and not self.is_own(part):
-            self.losses.dropped("thinking")
+            self.losses.left_behind()
             return False
         return True
 
@@ -131,7 +131,7 @@ class _Conversing:
     def text(self, part: Text, role: str = "user") -> Object:
         written: Object = {"type": "text", "text": part.text}
         if part.state is not None:
-            self.losses.dropped("thinking")
+            self.losses.left_behind()
         own = [each.native for each in part.citations if each.format == NAME and each.native is not None]
         if role != "assistant" and is_strict_version(self.can):
             own = []
@@ -178,7 +178,7 @@ class _Conversing:
         if not is_faithful:
             self.losses.emulated("tool_arguments")
         if part.state is not None:
-            self.losses.dropped("thinking")
+            self.losses.left_behind()
         own = part.native if self.is_same_format and part.native else {}
         return {"type": "tool_use", "id": part.id, "name": part.name, "input": given, **own}
 

@@ -36,6 +36,7 @@ class AnthropicCodec(ClientCodec, UpstreamCodec):
             "frequency_penalty",
             "logit_bias",
             "metadata",
+            "name",
             "presence_penalty",
             "seed",
             "verbosity",
@@ -43,6 +44,7 @@ class AnthropicCodec(ClientCodec, UpstreamCodec):
     )
     refuses = frozenset({"choices", "logprobs"})
     media = frozenset({"image", "document"})
+    searches = frozenset({"place", "allowed_domains", "blocked_domains"})
     misses_call_state = True
     spelling = {
         "parallel_tool_calls": "disable_parallel_tool_use",

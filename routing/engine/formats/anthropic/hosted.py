@@ -68,6 +68,7 @@ class HostedCodec(UpstreamCodec):
     lacks = AnthropicCodec.lacks
     refuses = AnthropicCodec.refuses
     media = AnthropicCodec.media
+    searches = AnthropicCodec.searches
     takes = frozenset({"betas", "anthropic_beta"})
     #: `anthropic_version` of the body.
     version: ClassVar[str]

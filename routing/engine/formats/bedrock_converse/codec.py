@@ -22,6 +22,7 @@ class BedrockConverseCodec(UpstreamCodec):
             "detail",
             "frequency_penalty",
             "logit_bias",
+            "name",
             "parallel_tool_calls",
             "presence_penalty",
             "seed",

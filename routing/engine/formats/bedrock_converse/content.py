@@ -81,7 +81,7 @@ class Conversation:
         if isinstance(part, Text):
             return bool(part.text.strip())
         if isinstance(part, Reasoning) and not is_readable(part, self._exchange):
-            self._losses.dropped("thinking")
+            self._losses.left_behind()
             return False
         return not isinstance(part, Native)
 
@@ -125,7 +125,7 @@ class Conversation:
         if not is_faithful:
             self._losses.emulated("tool_arguments")
         if call.state is not None:
-            self._losses.dropped("thinking")
+            self._losses.left_behind()
         return {"toolUse": {"toolUseId": call.id, "name": call.name, "input": arguments}}
 
     def _result(self, result: ToolResult, loose: list[Media]) -> Json:

@@ -22,6 +22,7 @@ class CohereCodec(UpstreamCodec):
             "custom_tools",
             "logit_bias",
             "metadata",
+            "name",
             "parallel_tool_calls",
             "user",
             "verbosity",

@@ -110,7 +110,7 @@ def _assistant(message: Message, can: Capabilities, losses: Losses) -> Iterable[
     shown = [part.text for part in thoughts if part.text] if can.reasoning_content_input else []
     calls = [part for part in message.parts if isinstance(part, ToolCall)]
     if (thoughts and not shown) or any(call.state is not None for call in calls):
-        losses.dropped("thinking")
+        losses.left_behind()
     content: list[Json] = [{"type": "thinking", "thinking": thought} for thought in shown]
     written: Json = {"role": "assistant"}
     if calls:

@@ -24,11 +24,12 @@ class GeminiCodec(ClientCodec, UpstreamCodec):
     """Gemini generateContent, both ways."""
 
     name = "gemini"
-    lacks = frozenset({"logit_bias", "verbosity", "parallel_tool_calls", "user", "metadata", "citations"})
+    lacks = frozenset({"logit_bias", "verbosity", "parallel_tool_calls", "user", "metadata", "name", "citations"})
     media = frozenset({"image", "document", "audio", "video"})
     count_operation = "gemini:countTokens"
     spelling = {
         "messages": "contents",
+        "earlier_thinking": "thought",
         "max_tokens": "maxOutputTokens",
         "top_p": "topP",
         "top_k": "topK",
@@ -40,7 +41,7 @@ class GeminiCodec(ClientCodec, UpstreamCodec):
         "service_tier": "serviceTier",
         "thinking": "thinkingConfig",
         "detail": "mediaResolution",
-        "response_format": "responseSchema",
+        "response_format": "responseMimeType",
         "tool_choice": "toolConfig",
         "allowed_tools": "allowedFunctionNames",
         "web_search": "googleSearch",

@@ -184,7 +184,7 @@ class _Writing:
         """Return a thought as the client of this format has it, none where another upstream signed it."""
         blob = sendable(part.state, self._exchange)
         if part.state is not None and not blob:
-            self._losses.dropped("thinking")
+            self._losses.left_behind()
             return []
         signature = {"thoughtSignature": blob} if blob else {}
         return [{"text": part.text, "thought": True, **signature}]
@@ -196,7 +196,7 @@ class _Writing:
         """
         blob = sendable(part.state, self._exchange)
         if not blob and (part.state is not None or not is_signed):
-            self._losses.dropped("thinking")
+            self._losses.left_behind()
         return blob
 
     def _text(self, part: Text) -> Members | None:
@@ -219,7 +219,7 @@ class _Writing:
         if blob := sendable(state, self._exchange):
             encoded["thoughtSignature"] = blob
         else:
-            self._losses.dropped("thinking")
+            self._losses.left_behind()
 
 
 class _ThoughtSignature:

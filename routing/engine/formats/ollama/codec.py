@@ -22,6 +22,7 @@ class OllamaCodec(UpstreamCodec):
             "detail",
             "logit_bias",
             "metadata",
+            "name",
             "parallel_tool_calls",
             "user",
             "verbosity",

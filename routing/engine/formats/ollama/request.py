@@ -125,7 +125,7 @@ def _called(call: ToolCall, losses: Losses) -> Json:
     if not is_faithful:
         losses.emulated("tool_arguments")
     if call.state is not None:
-        losses.dropped("thinking")
+        losses.left_behind()
     return {"name": call.name, "arguments": arguments}
 
 
@@ -134,7 +134,7 @@ def _thinking(parts: Iterable[Part], can: Capabilities, losses: Losses) -> str:
     thoughts = [part for part in parts if isinstance(part, Reasoning)]
     shown = "\n\n".join(part.text for part in thoughts if part.text) if can.reasoning_content_input else ""
     if thoughts and not shown:
-        losses.dropped("thinking")
+        losses.left_behind()
     return shown
 
 

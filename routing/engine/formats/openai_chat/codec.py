@@ -31,12 +31,14 @@ class OpenAIChatCodec(ClientCodec, UpstreamCodec):
     lacks = frozenset({"citations"})
     media = frozenset({"image", "document", "audio", "video"})
     takes = SHARED
+    searches = frozenset({"context_size", "place"})
     rare = frozenset({"store", "prediction", "moderation"})
     linked = frozenset({"image", "audio", "video"})
     forgets_state = True
     spelling = {
         "cache_key": "prompt_cache_key",
         "choices": "n",
+        "earlier_thinking": "reasoning_content",
         "max_tokens": "max_completion_tokens",
         "thinking": "reasoning_effort",
     }

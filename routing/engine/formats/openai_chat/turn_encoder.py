@@ -50,7 +50,7 @@ class TurnEncoder:
             yield message
         # Without calls an upstream that takes thinking back has no use for it.
         if not self.can.reasoning_content_input and any(map(_says_something, thoughts)):
-            self.losses.dropped("thinking")
+            self.losses.left_behind()
 
     def words(self, texts: Sequence[Text], between: str) -> str | list[JSON]:
         """Return text: blocks stay apart, and keep their marks, as far as the upstream takes lists."""
@@ -156,7 +156,7 @@ class TurnEncoder:
 
     def _note_lost(self, state: Opaque | None) -> None:
         if state is not None and state.blob:
-            self.losses.dropped("thinking")
+            self.losses.left_behind()
 
 
 def _says_something(thought: Reasoning) -> bool:

@@ -25,12 +25,16 @@ class OpenAIResponsesCodec(ClientCodec, UpstreamCodec):
     """OpenAI Responses, both directions."""
 
     name = NAME
-    lacks = frozenset({"top_k", "stop", "seed", "presence_penalty", "frequency_penalty", "logit_bias", "citations"})
+    lacks = frozenset(
+        {"top_k", "stop", "seed", "presence_penalty", "frequency_penalty", "logit_bias", "name", "citations"}
+    )
     refuses = frozenset({"choices"})
     takes = SHARED
+    searches = frozenset({"context_size", "place", "allowed_domains"})
     spelling = {
         "max_tokens": "max_output_tokens",
         "messages": "input",
+        "earlier_thinking": "reasoning",
         "thinking": "reasoning",
         "response_format": "text.format",
         "verbosity": "text.verbosity",

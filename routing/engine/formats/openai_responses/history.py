@@ -131,7 +131,7 @@ class History:
         while not self._is_own and len(self._items) > first and self._items[-1]["type"] == "reasoning":
             # The upstream refuses reasoning that nothing follows in its turn; clients of this format know that.
             self._items.pop()
-            self._losses.dropped("thinking")
+            self._losses.left_behind()
 
     def _said(self, content: list[Item], phase: str) -> None:
         if content:
@@ -142,7 +142,7 @@ class History:
         if isinstance(part, Native):
             return encode_part(part, self._losses)
         if part.state is not None:
-            self._losses.dropped("thinking")
+            self._losses.left_behind()
         if part.is_refusal:
             return {"type": "refusal", "refusal": part.text}
         if not part.text:
@@ -162,7 +162,7 @@ class History:
                 if (item := self._reasoning(part)) is not None:
                     self._items.append(item)
                 else:
-                    self._losses.dropped("thinking")
+                    self._losses.left_behind()
             case Native():
                 self._items.append(part.value)
             case Media():
@@ -173,7 +173,7 @@ class History:
             self._client_run.add(call.id)
             return item
         if call.state is not None:
-            self._losses.dropped("thinking")
+            self._losses.left_behind()
         native = self._native(call)
         if call.name == SEARCH and "execution" in native:
             item = {**native, "type": SEARCH_CALL, "call_id": call.id, "status": "completed"}

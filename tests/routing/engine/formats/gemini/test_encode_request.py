@@ -243,7 +243,7 @@ def test_what_this_upstream_did_not_issue_is_dropped(state):
 
 def test_thoughts_without_a_signature_are_dropped():
     found, losses = signatures(Reasoning(("hm",)), Text("a"))
-    assert (found, losses) == ([None], {"dropped:thinking", "dropped:thinkingConfig"})
+    assert (found, losses) == ([None], {"dropped:thinking", "dropped:thought"})
 
 
 def test_own_client_is_taken_at_its_word():
