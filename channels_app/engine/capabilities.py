@@ -90,6 +90,8 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
     thought_signature_required: bool = False
     #: A switch that dialects spell their own way (see the provider).
     thinking_switch: Literal["", "thinking", "enable_thinking", "reasoning", "chat_template_kwargs", "think"] = ""
+    #: Its thinking can be switched off; else the switch is left out rather than refused (chat formats).
+    thinking_off: bool = True
     #: A budget may stand beside that switch, where it is a flag.
     thinking_budget: bool = True
     #: A tool can be demanded of a model that thinks; else its thinking is switched off for that answer (chat

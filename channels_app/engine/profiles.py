@@ -42,13 +42,14 @@ OPEN_MODELS: Facts = (
     ("*kimi*", {"tool_id": r"^[a-zA-Z0-9_.:-]+$", "reasoning_content_input": True}),
 )
 
+_THINKS_ALWAYS: dict[str, Any] = {"reasons_by_default": True, "thinking_off": False, "named_choice": False}
 #: Qwen where Alibaba hosts it: open models of the third generation think unless told not to, those after it all do,
 #: and some have no other way.
 QWEN_MODELS: Facts = (
     ("*qwen3-[0-9]*", {"reasons_by_default": True}),
     ("*qwen3.[5-9]*", {"reasons_by_default": True}),
     ("*-instruct*", {"reasons_by_default": False}),
-    *((glob, {"reasons_by_default": True, "named_choice": False}) for glob in ("*qwq*", "*qvq*", "*-thinking*")),
+    *((glob, _THINKS_ALWAYS) for glob in ("*qwq*", "*qvq*", "*-thinking*")),
 )
 
 #: OpenAI's own Chat Completions.

@@ -85,7 +85,7 @@ def is_thinking(thinking: Thinking | None, can: Capabilities) -> bool:
     effort = None if thinking is None else wanted_effort(thinking)
     if thinking is None or (effort is None and thinking.mode is None):
         return can.reasons_by_default
-    return effort != "none"
+    return effort != "none" or not can.thinking_off
 
 
 def write_thinking(thinking: Thinking | None, can: Capabilities, native: JSON, losses: Losses) -> JSON:
@@ -96,6 +96,9 @@ def write_thinking(thinking: Thinking | None, can: Capabilities, native: JSON, l
     if effort is None and thinking.mode is None:
         is_hidden = thinking.is_shown is False and can.thinking_switch == "reasoning"
         return {"reasoning": {"exclude": True}} if is_hidden else {}
+    if effort == "none" and not can.thinking_off:
+        losses.dropped("thinking")
+        return {}
     if can.thinking_switch:
         return _SWITCHES[can.thinking_switch](thinking, effort, can, native)
     if can.reasoning_effort:

@@ -38,6 +38,12 @@ def test_hosts_of_qwen_answer_a_thinking_model_in_streams_only():
     assert can("deepseek", "deepseek-v4-pro").whole_while_thinking
 
 
+def test_qwen_models_that_only_think_are_not_told_to_stop():
+    assert not can("bailian", "qwq-plus").thinking_off
+    assert not can("modelscope", "Qwen/Qwen3-235B-A22B-Thinking-2507").thinking_off
+    assert can("bailian", "qwen-plus").thinking_off
+
+
 def test_hunyuan_has_a_switch_for_thinking_and_no_budget():
     assert not can("hunyuan", "hunyuan-a13b").thinking_budget
     assert can("bailian", "qwen-plus").thinking_budget

@@ -793,6 +793,14 @@ def test_a_model_that_thinks_in_streams_only_is_asked_for_one(thinking, by_defau
     assert sent.get("stream_options") == ({"include_usage": True} if is_stream else None)
 
 
+def test_thinking_that_cannot_be_switched_off_goes_on_and_the_client_is_told():
+    can = {"thinking_switch": "enable_thinking", "thinking_off": False, "whole_while_thinking": False}
+    sent, codes = written(asked(thinking=Thinking("disabled")), **can)
+    assert "enable_thinking" not in sent
+    assert sent["stream"] is True
+    assert "dropped:thinking" in codes
+
+
 def test_a_budget_is_left_out_where_the_switch_stands_alone():
     request = asked(thinking=Thinking("enabled", budget_tokens=2000))
     sent, _ = written(request, thinking_switch="enable_thinking", thinking_budget=False)
