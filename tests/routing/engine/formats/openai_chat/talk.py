@@ -15,10 +15,25 @@ from routing.engine.answers import Collector
 from routing.engine.codec import Exchange, Target
 from routing.engine.fitting import fit
 from routing.engine.formats.openai_chat.codec import OpenAIChatCodec
-from routing.engine.messages import ChatAnswer, ChatRequest, Failed, Message, StreamEvent, Text
+from routing.engine.messages import (
+    ChatAnswer,
+    ChatRequest,
+    Failed,
+    Media,
+    Message,
+    StreamEvent,
+    Text,
+    Tool,
+    ToolCall,
+    ToolResult,
+)
 
 CODEC = OpenAIChatCodec()
 CUTS = (1, 7, 4096)
+PNG = Media("image", "image/png", data="iVBOR")
+WEATHER = Tool("get_weather", description="weather", schema={"type": "object", "properties": {}})
+CALL = ToolCall("c1", "get_weather", '{"city":"Oslo"}')
+RESULT = ToolResult("c1", (Text("4C"),))
 
 
 def exchange(
@@ -39,12 +54,29 @@ def turn(*messages: Any) -> ChatRequest:
     return decoded(messages=list(messages))
 
 
+def asked(*messages: Message, **members) -> ChatRequest:
+    """Return a request of a client of another format."""
+    return ChatRequest("anthropic", "m", messages or (Message("user", (Text("hi"),)),), **members)
+
+
+def user(*parts) -> Message:
+    return Message("user", parts)
+
+
+def model(*parts) -> Message:
+    return Message("assistant", parts)
+
+
 def written(request: ChatRequest, **options: Any) -> tuple[dict[str, Any], tuple[str, ...]]:
     """Return what an upstream is sent for a request that was fitted to it, and what was lost."""
     made = exchange(request, **options)
     fit(made, CODEC)
     body = json.loads(json.dumps(CODEC.encode_request(made).body))
     return body, made.losses.codes
+
+
+def messages(request: ChatRequest, **can) -> list:
+    return written(request, **can)[0]["messages"]
 
 
 def event(data: Any) -> bytes:
