@@ -251,6 +251,13 @@ class Translated(Passage):
         return self.translation.failure(status, body, headers)
 
 
+class Reshaped(Translated):
+    """What passed came in another shape than was asked for: a whole answer for a stream, a stream for a whole one."""
+
+    def _write(self) -> Written:
+        return Written({})  # the request went as it was
+
+
 class Counted(Translated):
     """The upstream counts the tokens of a conversation that came in another format."""
 
@@ -309,6 +316,18 @@ def _with_values(body: bytes, values: Mapping[str, bytes]) -> bytes:
     """Return a body with other values of those members that it has."""
     members = read_members(body)
     return splice(body, members, {name: value for name, value in values.items() if name in members})
+
+
+def reshaped(passage: PassThrough, memory: StateMemory) -> Reshaped:
+    """Return how to read the answer to a conversation that passed through, where it is no stream or should be none.
+
+    Raises:
+        BadRequest: the request is none that can be read here.
+    """
+    call, candidate, operation = passage.call, passage.candidate, passage.operation
+    chain = chain_of((), candidate.upstream_model)
+    target = target_of(candidate, operation)
+    return Reshaped(call, candidate, operation, conversation(call), target, memory, chain)
 
 
 async def passage_to(call: Call, candidate: Candidate, gateway: Gateway) -> Passage:

@@ -11,14 +11,15 @@ from channels_app.engine.errors import UpstreamBroken, UpstreamError, UpstreamSt
 from channels_app.engine.provider import UpstreamRequest, UpstreamResponse
 from routing.engine.allowance import retry_after_s as asked_wait_s
 from routing.engine.compression import is_plain, unpacked
-from routing.engine.errors import GatewayError
+from routing.engine.errors import BadRequest, GatewayError
 from routing.engine.failures import ErrorInside, waits_of
 from routing.engine.format import Answer, StreamReader
 from routing.engine.formats import CODECS
 from routing.engine.gateway import Gateway
-from routing.engine.passage import Passage, PassThrough
+from routing.engine.passage import Passage, PassThrough, Reshaped, reshaped
 from routing.engine.snapshot import Candidate, Credential, Snapshot
 from routing.engine.sse import EventTooLarge
+from routing.engine.translation import looks_streamed
 
 #: How much of an upstream's error body is kept: enough for any error, too little for an accident.
 MAX_ERROR_BYTES = 64 * 1024
@@ -79,7 +80,7 @@ async def send(passage: Passage, credential: Credential, snapshot: Snapshot, gat
             return await _hold_prologue(passage, response, gateway)
         if reading == "bytes":
             return await _first_bytes(passage, response, content_type)
-        return await _read_whole(passage, response)
+        return await _read_whole(passage, response, gateway)
     except BaseException:
         await response.close()
         raise
@@ -115,12 +116,14 @@ async def _status(passage: Passage, response: UpstreamResponse) -> UpstreamStatu
     return UpstreamStatus(response.status, body, content_type, retry_after_s=retry_after_s, headers=headers)
 
 
-async def _read_whole(passage: Passage, response: UpstreamResponse) -> Committed:
+async def _read_whole(passage: Passage, response: UpstreamResponse, gateway: Gateway) -> Committed:
     body = await read_body(response, MAX_WHOLE_BYTES)
     if len(body) >= MAX_WHOLE_BYTES:
         if not isinstance(passage, PassThrough):
             raise UpstreamBroken(f"the answer is longer than {MAX_WHOLE_BYTES >> 20} MB")
         return Committed(passage, response, [body], rest=response.chunks)
+    if isinstance(passage, PassThrough) and passage.call.is_conversation and looks_streamed(body):
+        passage = _reshaped(passage, gateway)
     try:
         told, facts = passage.read_whole(body)
     except ErrorInside as error:
@@ -148,7 +151,7 @@ async def _hold_prologue(passage: Passage, response: UpstreamResponse, gateway: 
     content_type = response.header(b"content-type")
     is_whole = b"json" in content_type and b"event-stream" not in content_type
     if is_whole and isinstance(passage, PassThrough):
-        raise UpstreamBroken("it was asked for a stream and sent a whole answer")
+        passage = _reshaped(passage, gateway)
     reader = passage.reader()
     held: list[bytes] = []
     size = 0
@@ -182,6 +185,24 @@ async def _hold_prologue(passage: Passage, response: UpstreamResponse, gateway: 
         if reader.has_content or reader.is_complete:
             break
     return committed
+
+
+def _reshaped(passage: PassThrough, gateway: Gateway) -> Reshaped:
+    """Return how to read a stream that was not asked for, or a whole answer in place of one.
+
+    Raises:
+        UpstreamBroken: the client cannot be told it in the shape that it asked for.
+    """
+    call = passage.call
+    assert call.asked is not None
+    asked, came = ("a stream", "a whole answer") if call.asked.is_stream else ("a whole answer", "a stream")
+    broken = UpstreamBroken(f"it was asked for {asked} and sent {came}")
+    if not call.is_conversation:
+        raise broken
+    try:
+        return reshaped(passage, gateway.memory)
+    except BadRequest as error:
+        raise broken from error
 
 
 def _told(passage: Passage, error: GatewayError | None) -> GatewayError | None:

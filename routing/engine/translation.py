@@ -90,7 +90,7 @@ class Translation:
             ValueError: see the contract of `decode_answer`.
         """
         body = body.removeprefix(_BOM)
-        if _looks_streamed(body):
+        if looks_streamed(body):
             return self._collected(body)
         return self.chain.answer(restored(self.upstream.decode_answer(body, self.exchange), self.exchange))
 
@@ -135,7 +135,7 @@ def _estimated(exchange: Exchange, answer: ChatAnswer) -> Usage:
     )
 
 
-def _looks_streamed(body: bytes) -> bool:
+def looks_streamed(body: bytes) -> bool:
     """Whether a body that should be whole is server-sent events."""
     return body.lstrip()[:6].startswith((b"data:", b"event:", b":", b"id:"))
 
