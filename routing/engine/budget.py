@@ -126,8 +126,12 @@ class Budget:
         except TimeoutError:
             raise (_away() if self.accounts.is_away else self._reserved_by_others(call, account)) from None
         try:
-            found = await self._wait_first(call, account, worst, deadline_s)
-            return found or await self._alone(call, account, worst, may_cap=may_cap)
+            while True:
+                found = await self._wait_first(call, account, worst, deadline_s)
+                if found := found or await self._alone(call, account, worst, may_cap=may_cap):
+                    return found
+                if clock() >= deadline_s:
+                    raise self._reserved_by_others(call, account)
         finally:
             account.turn.release()
 
@@ -152,8 +156,11 @@ class Budget:
                 async with asyncio.timeout(min(rest_s, TICK_S)):
                     await account.changed.wait()
 
-    async def _alone(self, call: Call, account: Account, worst: Worst, *, may_cap: bool) -> Reservation:
-        """Take all that is left, if that is enough for a useful answer, and shorten the answer to what it pays."""
+    async def _alone(self, call: Call, account: Account, worst: Worst, *, may_cap: bool) -> Reservation | None:
+        """Take all that is left, if that is enough for a useful answer, and shorten the answer to what it pays.
+
+        None when others had it a moment ago and have it no more.
+        """
         kind, accounts = account.spec.kind, self.accounts
         seen, takes_all = worst.seen(), bool(worst.unseen_tokens)
         least = seen.of(kind, seen.least_output)
@@ -161,11 +168,14 @@ class Budget:
             await accounts.draw(account, max(1, least - account.lease.free), floor=account.spec.amount)
         free = account.lease.free
         may_cap = may_cap and worst.output_tokens > 0 and bool(call.format.output_limits) and not call.is_strict
-        if free < (least if may_cap else seen.of(kind)):
+        if free < (enough := least if may_cap else seen.of(kind)):
             standing = await accounts.standing(account)
             account.spent = standing.spent_elsewhere + account.lease.used
-            if account.spec.amount - account.spent >= least and (standing.held_elsewhere or account.lease.reserved):
+            left = account.spec.amount - account.spent
+            if left >= least and (standing.held_elsewhere or account.lease.reserved):
                 raise self._reserved_by_others(call, account)
+            if left >= enough:
+                return None
             if free < least:
                 account.used_up_until_s = accounts.clock() + TICK_S
             raise self._used_up(call, account, worst)

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from analytics.engine.ledger import Standing
 from analytics.engine.record import Charge
 from channels_app.engine.capabilities import Capabilities
 from channels_app.engine.errors import UpstreamRefused
@@ -181,6 +182,27 @@ async def test_what_others_have_reserved_is_no_used_up_quota(tmp_path):
     answer = await harness.ask()
     assert (answer.status, answer.json["error"]["code"]) == (429, "quota_reserved")
     assert answer.headers["retry-after"] == "1"
+
+
+@pytest.mark.parametrize(("wait_s", "code"), [(5.0, None), (0.0, "quota_reserved")])
+async def test_what_others_give_back_between_two_looks_is_not_called_used_up(tmp_path, wait_s, code):
+    """Whenever it is drawn others hold all of it, and whenever it is looked at nobody does; then they are done."""
+    harness = Spending(tmp_path, quotas=(usd(USD),), wait_s=wait_s)
+    ledger = harness.ledger
+    ledger.taken = USD
+    looks = []
+
+    async def standing(*which: Any) -> Standing:
+        looks.append(which)
+        if len(looks) == 4:
+            ledger.taken = 0
+        return Standing(0, 0)
+
+    ledger.standing = standing  # type: ignore[method-assign]
+    answer = await harness.ask()
+    assert answer.json.get("error", {}).get("code") == code
+    ledger.taken = 0
+    assert (await harness.ask()).status == 200
 
 
 async def test_what_others_give_back_is_waited_for(tmp_path):
